@@ -1,0 +1,39 @@
+"""Checks of parameters: each failure names the parameter, its value and what would do."""
+
+import difflib
+
+import numpy as np
+
+
+def check_option(name, value, options):
+    """Return ``value`` if it is one of ``options``; otherwise say which ones come near."""
+    options = list(options)
+    if isinstance(value, str) and value in options:
+        return value
+    near = difflib.get_close_matches(str(value), options, n=3) if isinstance(value, str) else []
+    hint = f"Did you mean {_either(near)}?" if near else f"Use {_either(options)}."
+    raise ValueError(f"{name}={value!r} is unknown. {hint}")
+
+
+def check_number(name, value, *, low=-np.inf, high=np.inf, open_low=False, integer=False):
+    """Return ``value`` if it is a real number in [low, high] (or (low, high])."""
+    kinds = (int, np.integer) if integer else (int, float, np.integer, np.floating)
+    wanted = "an integer" if integer else "a number"
+    if isinstance(value, (bool, np.bool_)) or not isinstance(value, kinds):
+        raise TypeError(f"{name}={value!r} is a {type(value).__name__}; it must be {wanted}.")
+    inside = low < value <= high if open_low else low <= value <= high
+    if not (inside and np.isfinite(value)):
+        raise ValueError(f"{name}={value!r} is out of range; it must be {wanted} "
+                         f"{_interval(low, high, open_low)}.")
+    return value
+
+
+def _interval(low, high, open_low):
+    if high == np.inf:
+        return "that is finite" if low == -np.inf else f"{'above' if open_low else 'of at least'} {low:g}"
+    return f"in {'(' if open_low else '['}{low:g}, {high:g}]"
+
+
+def _either(words):
+    words = [repr(word) for word in words]
+    return words[0] if len(words) == 1 else ", ".join(words[:-1]) + f" or {words[-1]}"
