@@ -1,0 +1,406 @@
+"""Augmentation of batches of images: every sample draws its own.
+
+kornia's and torchvision's RandAugment and AutoAugment draw once for the whole batch, so the
+policies are written here for tensors. In each step the geometric operations of all samples are
+one warp, and each photometric operation runs once, on the samples that drew it.
+
+All draws come from torch's global CPU generator, wherever the images are: one seed gives one
+result, and a GPU is never waited for.
+"""
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+
+from cmkdlearn._validation import check_number, check_option
+
+# The levels of an operation run from 0 (nothing) to 1 (its strongest), with a sign where
+# there are two directions. The strongest, as in Cubuk et al. (2019, 2020):
+MAX_SHEAR = 0.3  # pixels a pixel
+MAX_TRANSLATION = 150 / 331  # of the side
+MAX_ROTATION = 30.0  # degrees
+MAX_CHANGE = 0.9  # of brightness, colour, contrast and sharpness: a factor of 0.1 to 1.9
+MAX_BITS_LOST = 4  # of 8
+
+LUMINANCE = (0.299, 0.587, 0.114)  # of R, G and B (ITU-R BT.601)
+
+# The policy that Cubuk et al. (2019) found on CIFAR-10: each of the 25 sub-policies is
+# two operations with their probability and magnitude (of 9; None where there is none to set).
+CIFAR10_POLICY = (
+    (("invert", 0.1, None), ("contrast", 0.2, 6)),
+    (("rotate", 0.7, 2), ("translate_x", 0.3, 9)),
+    (("sharpness", 0.8, 1), ("sharpness", 0.9, 3)),
+    (("shear_y", 0.5, 8), ("translate_y", 0.7, 9)),
+    (("autocontrast", 0.5, None), ("equalize", 0.9, None)),
+    (("shear_y", 0.2, 7), ("posterize", 0.3, 7)),
+    (("color", 0.4, 3), ("brightness", 0.6, 7)),
+    (("sharpness", 0.3, 9), ("brightness", 0.7, 9)),
+    (("equalize", 0.6, None), ("equalize", 0.5, None)),
+    (("contrast", 0.6, 7), ("sharpness", 0.6, 5)),
+    (("color", 0.7, 7), ("translate_x", 0.5, 8)),
+    (("equalize", 0.3, None), ("autocontrast", 0.4, None)),
+    (("translate_y", 0.4, 3), ("sharpness", 0.2, 6)),
+    (("brightness", 0.9, 6), ("color", 0.2, 8)),
+    (("solarize", 0.5, 2), ("invert", 0.0, None)),
+    (("equalize", 0.2, None), ("autocontrast", 0.6, None)),
+    (("equalize", 0.2, None), ("equalize", 0.6, None)),
+    (("color", 0.9, 9), ("equalize", 0.6, None)),
+    (("autocontrast", 0.8, None), ("solarize", 0.2, 8)),
+    (("brightness", 0.1, 3), ("color", 0.7, 0)),
+    (("solarize", 0.4, 5), ("autocontrast", 0.9, None)),
+    (("translate_y", 0.9, 9), ("translate_y", 0.7, 9)),
+    (("autocontrast", 0.9, None), ("solarize", 0.8, 3)),
+    (("equalize", 0.8, None), ("invert", 0.1, None)),
+    (("translate_y", 0.7, 9), ("autocontrast", 0.9, None)),
+)
+
+
+def augmentation(spec):
+    """Turn what an estimator's ``augmentation`` parameter says into a callable.
+
+    Parameters
+    ----------
+    spec : {"strong", "weak"}, callable or None
+        ``"strong"`` is `StrongAugmentation`, ``"weak"`` is `WeakAugmentation`, both with their
+        defaults. A callable maps a batch (n, C, H, W) to one of the same shape.
+
+    Returns
+    -------
+    augment : callable or None
+        None where ``spec`` is None.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from cmkdlearn.nn.augment import augmentation
+    >>> batch = torch.zeros(2, 1, 28, 28, dtype=torch.uint8)
+    >>> augmentation("strong")(batch).shape
+    torch.Size([2, 1, 28, 28])
+    """
+    if spec is None or callable(spec):
+        return spec
+    return NAMED[check_option("augmentation", spec, NAMED)]()
+
+
+class _Augmentation:
+    """What both augmentations do around their own ``_change``: check, convert, crop and flip."""
+
+    def __post_init__(self):
+        check_number("padding", self.padding, low=0, high=1)
+        check_number("flip", self.flip, low=0, high=1)
+
+    def __call__(self, images):
+        _check_images(images)
+        dtype = images.dtype
+        if dtype == torch.uint8:
+            return _grey_levels(self._augment(images / 255)).to(dtype)
+        return self._augment(images.to(torch.promote_types(dtype, torch.float32))).to(dtype)
+
+    def _augment(self, images):
+        return self._change(crop_and_flip(images, self.padding, self.flip))
+
+
+@dataclass(frozen=True, kw_only=True)
+class WeakAugmentation(_Augmentation):
+    """Random crop, horizontal flip and mild colour jitter, drawn for each sample.
+
+    Brightness, contrast and saturation are multiplied, in this order, by factors drawn uniformly
+    from [1 - jitter, 1 + jitter].
+
+    Parameters
+    ----------
+    padding : float, default=0.125
+        Black border put around the image before a window of its own size is cropped, as a share
+        of each side (4 pixels of 32).
+    flip : float, default=0.5
+        Probability of a horizontal flip. Use 0 for digits and other images that have a side.
+    jitter : float, default=0.2
+        Half width of the range of the colour factors, in [0, 1].
+
+    Notes
+    -----
+    Called on a tensor (n, C, H, W), uint8 or floating in [0, 1] (anything else is an error), on
+    any device; the result has its shape, dtype and device. Images that do not have three channels
+    have no saturation.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from cmkdlearn.nn.augment import WeakAugmentation
+    >>> batch = torch.randint(256, (2, 3, 32, 32), dtype=torch.uint8)
+    >>> WeakAugmentation(jitter=0.1)(batch).dtype
+    torch.uint8
+    """
+
+    padding: float = 1 / 8
+    flip: float = 0.5
+    jitter: float = 0.2
+
+    def __post_init__(self):
+        super().__post_init__()
+        check_number("jitter", self.jitter, low=0, high=1)
+
+    def _change(self, images):
+        changes = self.jitter * (2 * torch.rand(3, len(images), 1, 1, 1) - 1)
+        changes = changes.to(images)
+        for change, adjust in zip(changes, (_brightness, _contrast, _color), strict=True):
+            images = adjust(images, change)
+        return images
+
+
+@dataclass(frozen=True, kw_only=True)
+class StrongAugmentation(_Augmentation):
+    """RandAugment or AutoAugment after a random crop and flip, drawn for each sample.
+
+    Each sample follows AutoAugment's CIFAR-10 policy [1]_ with probability ``autoaugment`` and
+    RandAugment [2]_ otherwise. RandAugment applies ``n_ops`` of its 14 operations, drawn with
+    replacement, one after the other at one magnitude; AutoAugment draws one of 25 pairs of
+    operations, each applied with its own probability at its own magnitude. Signs are drawn.
+
+    Parameters
+    ----------
+    padding, flip : float
+        As in `WeakAugmentation`.
+    n_ops : int, default=2
+        RandAugment's N.
+    magnitude : float, default=9
+        RandAugment's M, of 30. At 0 all its operations do nothing but autocontrast and equalize,
+        which have no magnitude.
+    autoaugment : float, default=0.5
+        Share of the samples that AutoAugment changes.
+
+    Notes
+    -----
+    Called on a tensor (n, C, H, W), uint8 or floating in [0, 1] (anything else is an error), on
+    any device; the result has its shape, dtype and device. Operations act as in torchvision's
+    ``AutoAugment`` and ``RandAugment``, with nearest-neighbour interpolation and black where
+    there is no image. Images that do not have three channels have no colour to change, and their
+    grey is the mean of the channels.
+
+    References
+    ----------
+    .. [1] E. D. Cubuk et al., "AutoAugment: Learning Augmentation Strategies from Data",
+       CVPR 2019.
+    .. [2] E. D. Cubuk et al., "RandAugment: Practical Automated Data Augmentation with a Reduced
+       Search Space", NeurIPS 2020.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from cmkdlearn.nn.augment import StrongAugmentation
+    >>> batch = torch.randint(256, (2, 3, 32, 32), dtype=torch.uint8)
+    >>> StrongAugmentation(magnitude=15, autoaugment=0)(batch).shape
+    torch.Size([2, 3, 32, 32])
+    """
+
+    padding: float = 1 / 8
+    flip: float = 0.5
+    n_ops: int = 2
+    magnitude: float = 9
+    autoaugment: float = 0.5
+
+    def __post_init__(self):
+        super().__post_init__()
+        check_number("n_ops", self.n_ops, low=0, integer=True)
+        check_number("magnitude", self.magnitude, low=0, high=30)
+        check_number("autoaugment", self.autoaugment, low=0, high=1)
+
+    def _change(self, images):
+        n = len(images)
+        follows_auto = torch.rand(n, 1) < self.autoaugment
+        n_steps = max(self.n_ops, 2)
+        operations, levels = (
+            torch.where(follows_auto, _pad(auto, n_steps), _pad(rand, n_steps))
+            for auto, rand in zip(_auto_augment(n), _rand_augment(n, self.n_ops, self.magnitude),
+                                  strict=True))
+        levels = levels * (2 * torch.randint(2, levels.shape) - 1)
+        for step in range(n_steps):
+            images = apply_operations(images, operations[:, step], levels[:, step])
+        return images
+
+
+NAMED = {"strong": StrongAugmentation, "weak": WeakAugmentation}
+
+
+def crop_and_flip(images, padding, flip):
+    """Crop each padded image (n, C, H, W) back to its size somewhere, and flip some."""
+    n, channels, height, width = images.shape
+    pad_y, pad_x = round(padding * height), round(padding * width)
+    padded = F.pad(images, (pad_x, pad_x, pad_y, pad_y))
+    rows = torch.arange(height) + torch.randint(2 * pad_y + 1, (n, 1))
+    columns = torch.arange(width) + torch.randint(2 * pad_x + 1, (n, 1))
+    columns = torch.where(torch.rand(n, 1) < flip, columns.flip(1), columns)
+    pixels = (torch.arange(n)[:, None, None, None], torch.arange(channels)[:, None, None],
+              rows[:, None, :, None], columns[:, None, None, :])
+    return padded[tuple(index.to(images.device) for index in pixels)]
+
+
+def apply_operations(images, operations, levels):
+    """Apply to each image its own operation.
+
+    Parameters
+    ----------
+    images : tensor of shape (n, C, H, W)
+        Floating, in [0, 1].
+    operations : tensor of shape (n,)
+        Positions in ``OPERATIONS``, on the CPU.
+    levels : tensor of shape (n,)
+        Strengths in [-1, 1], on the CPU.
+
+    Returns
+    -------
+    images : tensor of shape (n, C, H, W)
+    """
+    images = images.clone()
+    geometric = (0 < operations) & (operations <= len(GEOMETRIC))
+    if geometric.any():
+        which = geometric.nonzero().squeeze(1).to(images.device)
+        images[which] = _warp(images[which], operations[geometric], levels[geometric])
+    for operation, change in enumerate(PHOTOMETRIC.values(), start=len(GEOMETRIC) + 1):
+        drawn = operations == operation
+        if drawn.any():
+            which = drawn.nonzero().squeeze(1).to(images.device)
+            images[which] = change(images[which], levels[drawn].to(images)[:, None, None, None])
+    return images
+
+
+def _rand_augment(n, n_ops, magnitude):
+    operations = torch.randint(OPERATIONS.index("invert"), (n, n_ops))  # all but the last
+    return operations, torch.full((n, n_ops), magnitude / 30)
+
+
+def _auto_augment(n):
+    policy = torch.tensor([[(OPERATIONS.index(name), probability, (magnitude or 0) / 9)
+                            for name, probability, magnitude in pair] for pair in CIFAR10_POLICY])
+    operations, probability, levels = policy[torch.randint(len(policy), (n,))].unbind(-1)
+    return (operations * (torch.rand(n, 2) < probability)).long(), levels
+
+
+def _pad(values, n_steps):
+    return F.pad(values, (0, n_steps - values.shape[1]))  # 0 is the identity
+
+
+def _warp(images, operations, levels):
+    """Shear, translate or rotate each image, all in one resampling."""
+    height, width = images.shape[2:]
+
+    def strength(name):
+        return torch.where(operations == OPERATIONS.index(name), levels, 0.0)
+
+    angle = torch.deg2rad(MAX_ROTATION * strength("rotate"))
+    shear_x, shear_y = MAX_SHEAR * strength("shear_x"), MAX_SHEAR * strength("shear_y")
+    right = (MAX_TRANSLATION * width * strength("translate_x")).trunc()
+    down = (MAX_TRANSLATION * height * strength("translate_y")).trunc()
+    # Where pixel (x, y), counted from the centre, comes from. Shears fix the upper left corner.
+    cos, sin = angle.cos(), angle.sin()
+    from_x = torch.stack([cos, shear_x - sin, shear_x * height / 2 - right], dim=1)
+    from_y = torch.stack([shear_y + sin, cos, shear_y * width / 2 - down], dim=1)
+    half = torch.tensor([width / 2, height / 2, 1.0])
+    theta = torch.stack([from_x * half / half[0], from_y * half / half[1]], dim=1).to(images)
+    grid = F.affine_grid(theta, images.shape, align_corners=False)
+    return F.grid_sample(images, grid, mode="nearest", align_corners=False)
+
+
+def _brightness(images, change):
+    return (images * (1 + change)).clamp(0, 1)
+
+
+def _color(images, change):
+    return _blend(images, _grey(images), change) if images.shape[1] == 3 else images
+
+
+def _contrast(images, change):
+    return _blend(images, _grey(images).mean((2, 3), keepdim=True), change)
+
+
+def _sharpness(images, change):
+    channels, height, width = images.shape[1:]
+    if min(height, width) < 3:
+        return images
+    kernel = images.new_ones(channels, 1, 3, 3)
+    kernel[:, :, 1, 1] = 5
+    blurred = images.clone()  # the border stays
+    blurred[:, :, 1:-1, 1:-1] = F.conv2d(images, kernel / 13, groups=channels)
+    return _blend(images, blurred, change)
+
+
+def _posterize(images, level):
+    step = 2 ** (MAX_BITS_LOST * level.abs()).round()
+    return (_grey_levels(images) / step).floor() * step / 255
+
+
+def _solarize(images, level):
+    return torch.where(_grey_levels(images) < 256 * (1 - level.abs()), images, 1 - images)
+
+
+def _autocontrast(images, level):
+    low, high = images.amin((2, 3), keepdim=True), images.amax((2, 3), keepdim=True)
+    return torch.where(high > low, (images - low) / (high - low), images)
+
+
+def _equalize(images, level):
+    """Equalise the histogram of each channel, as PIL does it on 256 grey levels."""
+    n, channels, height, width = images.shape
+    levels = _grey_levels(images).long().reshape(n * channels, height * width)
+    first = 256 * torch.arange(n * channels, device=images.device)[:, None]
+    histogram = torch.bincount((levels + first).flatten(), minlength=256 * n * channels)
+    up_to = histogram.reshape(n * channels, 256).cumsum(1)
+    brightest = (levels == levels.amax(1, keepdim=True)).sum(1, keepdim=True)
+    step = (height * width - brightest) // 255
+    below = F.pad(up_to[:, :-1], (1, 0))
+    equalized = ((below + step // 2) // step.clamp(min=1)).clamp(max=255).gather(1, levels)
+    equalized = (equalized.to(images) / 255).reshape(images.shape)
+    return torch.where((step > 0).reshape(n, channels, 1, 1), equalized, images)
+
+
+def _invert(images, level):
+    return 1 - images
+
+
+def _blend(images, other, change):
+    return (images + change * (images - other)).clamp(0, 1)
+
+
+def _enhance(adjust):
+    return lambda images, level: adjust(images, MAX_CHANGE * level)
+
+
+def _grey(images):
+    if images.shape[1] != 3:
+        return images.mean(1, keepdim=True)
+    return (images * images.new_tensor(LUMINANCE)[:, None, None]).sum(1, keepdim=True)
+
+
+def _grey_levels(images):
+    return (images * 255).round()
+
+
+def _check_images(images):
+    if images.ndim != 4:
+        raise ValueError(f"Augmentation needs a batch of images (n, C, H, W); "
+                         f"this one has shape {tuple(images.shape)}.")
+    if images.dtype == torch.uint8:
+        return
+    if not images.is_floating_point():
+        raise TypeError(f"Augmentation needs uint8 or floating images; these are {images.dtype}.")
+    if images.numel():
+        low, high = (limit.item() for limit in images.aminmax())
+        if not (low >= 0 and high <= 1):
+            raise ValueError(f"Augmentation needs floating images in [0, 1]; these go from {low:g} "
+                             f"to {high:g}. Pass uint8 images, or scale them.")
+
+
+PHOTOMETRIC = {
+    "brightness": _enhance(_brightness),
+    "color": _enhance(_color),
+    "contrast": _enhance(_contrast),
+    "sharpness": _enhance(_sharpness),
+    "posterize": _posterize,
+    "solarize": _solarize,
+    "autocontrast": _autocontrast,
+    "equalize": _equalize,
+    "invert": _invert,
+}
+GEOMETRIC = ("shear_x", "shear_y", "translate_x", "translate_y", "rotate")
+OPERATIONS = ("identity", *GEOMETRIC, *PHOTOMETRIC)
