@@ -1,0 +1,640 @@
+"""The bridge from scikit-learn to skorch, and the protocol of teachers.
+
+An estimator here *has* a skorch net (``net_``) and says, batch by batch, what it costs.
+A method is a subclass that defines
+
+- ``_prepare(X, y)``: once, what else belongs to each sample, as tensors;
+- ``_loss(module, batch, output)``: the terms of the loss, of which ``"loss"`` is minimised;
+
+and, seldom, ``_step`` (the training step itself), ``_output`` (how the network is called) or
+``_read`` (what it is fed).
+"""
+
+import copy
+import difflib
+import inspect
+from collections.abc import Mapping
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from skorch.callbacks import EarlyStopping
+from skorch.utils import noop
+from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.frozen import FrozenEstimator
+from sklearn.model_selection import train_test_split
+from sklearn.pipeline import Pipeline
+from sklearn.utils import _safe_indexing, assert_all_finite, check_random_state, column_or_1d
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import check_consistent_length, check_is_fitted, validate_data
+from torch import nn
+
+from cmkdlearn._validation import check_number, check_option
+from cmkdlearn.losses import Output
+from cmkdlearn.nn.augment import augmentation
+from cmkdlearn.nn.data import BatchLoader, TensorData, as_tensor, move, resolve_device, seeded
+from cmkdlearn.nn.inputs import canonical
+from cmkdlearn.nn.modules import build_classifier
+from cmkdlearn.nn.net import Net
+
+NET_PARAMS = ("callbacks", "compile", "iterator_train", "torch_load_kwargs")
+NET_PREFIXES = ("module", "optimizer", "callbacks", "compile", "iterator_train")
+UNLABELLED = -1
+# Fewer rows than this are padded for inference: matrix products take another path for a handful of
+# rows, and a sample's prediction should not depend, to the last bit, on how many came with it.
+MIN_ROWS = 32
+
+
+class TorchEstimator(BaseEstimator):
+    """Bridge to skorch: parameters, validation, batches, devices and seeds.
+
+    Parameters
+    ----------
+    max_epochs : int, default=20
+        Passes over the training data.
+    batch_size : int, default=128
+        Samples a step; -1 takes all at once.
+    lr : float, default=1e-3
+        Learning rate.
+    optimizer : torch.optim.Optimizer class, default=torch.optim.AdamW
+    early_stopping : bool, default=False
+        Set ``validation_fraction`` of the samples aside (stratified), stop when their loss has
+        not improved for ``n_iter_no_change`` epochs, and keep the best epoch's weights.
+    validation_fraction : float, default=0.1
+        In (0, 1); used if ``early_stopping``.
+    n_iter_no_change : int, default=10
+        Epochs; used if ``early_stopping``.
+    input_type : {None, "table", "image", "sequence", "channels_first", "channels_last"}
+        What ``X`` holds, where its shape and dtype leave it open
+        (see :func:`cmkdlearn.nn.inputs.canonical`).
+    device : str or torch.device, default="auto"
+        "auto" takes the GPU where there is one.
+    random_state : int, RandomState or None, default=None
+        Weights, batches, augmentation; with an integer, a run on the CPU can be repeated bit for
+        bit. Global random states are left alone.
+    warm_start : bool, default=False
+        Go on from the weights of the last ``fit``.
+    verbose : int, default=0
+        1 prints a line per epoch.
+    **net_params
+        Anything else that ``skorch.NeuralNet`` takes: ``callbacks``, ``compile``,
+        ``iterator_train``, and what is routed by prefix, as ``optimizer__weight_decay``,
+        ``module__dropout`` or ``iterator_train__num_workers``.
+
+    Attributes
+    ----------
+    net_ : skorch.NeuralNet
+        The trained net.
+    history_ : skorch.history.History
+        Losses and durations (seconds) per epoch.
+    n_features_in_ : int
+    feature_names_in_ : ndarray of str
+        Only where ``X`` is a DataFrame with string column names.
+    """
+
+    def __init__(self, *, max_epochs=20, batch_size=128, lr=1e-3, optimizer=torch.optim.AdamW,
+                 early_stopping=False, validation_fraction=0.1, n_iter_no_change=10,
+                 input_type=None, device="auto", random_state=None, warm_start=False, verbose=0,
+                 **net_params):
+        self.max_epochs = max_epochs
+        self.batch_size = batch_size
+        self.lr = lr
+        self.optimizer = optimizer
+        self.early_stopping = early_stopping
+        self.validation_fraction = validation_fraction
+        self.n_iter_no_change = n_iter_no_change
+        self.input_type = input_type
+        self.device = device
+        self.random_state = random_state
+        self.warm_start = warm_start
+        self.verbose = verbose
+        for name in net_params:
+            if not _is_net_param(name):
+                known = [*self._get_param_names(), *NET_PARAMS, *(f"{p}__" for p in NET_PREFIXES)]
+                near = difflib.get_close_matches(name, known, n=3)
+                hint = f" Did you mean {' or '.join(near)}?" if near else ""
+                raise TypeError(f"{type(self).__name__} got an unexpected keyword {name!r}.{hint}")
+        vars(self).update(net_params)
+
+    # ---------------------------------------------------------------- parameters
+
+    def __init_subclass__(cls, **kwargs):
+        """Show the inherited keywords in the subclass's signature, where scikit-learn reads them.
+
+        Those that are routed to skorch stay out of it: they are no parameter of this name.
+        """
+        super().__init_subclass__(**kwargs)
+        own = list(inspect.signature(cls.__init__).parameters.values())
+        if "__init__" in vars(cls) and own[-1].kind is inspect.Parameter.VAR_KEYWORD:
+            taken = {parameter.name for parameter in own}
+            inherited = [parameter for name, parameter
+                         in inspect.signature(super(cls, cls).__init__).parameters.items()
+                         if name not in taken and parameter.kind is not parameter.VAR_KEYWORD]
+            cls.__init__.__signature__ = inspect.Signature(own[:-1] + inherited)
+
+    def _net_params(self):
+        explicit = set(self._get_param_names())
+        return {name: value for name, value in vars(self).items()
+                if _is_net_param(name) and name not in explicit}
+
+    def get_params(self, deep=True):
+        """Return the parameters by name, those routed to skorch included."""
+        return {**super().get_params(deep=deep), **self._net_params()}
+
+    def set_params(self, **params):
+        """Set parameters by name, those routed to skorch included."""
+        explicit = set(self._get_param_names())
+        routed = [name for name in params if _is_net_param(name) and name not in explicit]
+        for name in routed:
+            setattr(self, name, params.pop(name))
+        return super().set_params(**params)
+
+    def _check_params(self):
+        """Refuse parameters that cannot work, before any work starts."""
+        check_number("max_epochs", self.max_epochs, low=0, integer=True)
+        if self.batch_size != -1:
+            check_number("batch_size", self.batch_size, low=1, integer=True)
+        check_number("lr", self.lr, low=0)
+        if self.early_stopping:
+            if not 0 < self.validation_fraction < 1:
+                raise ValueError(f"validation_fraction={self.validation_fraction!r} is out of range; "
+                                 "it must be a number between 0 and 1, both excluded.")
+            check_number("n_iter_no_change", self.n_iter_no_change, low=1, integer=True)
+
+    # ---------------------------------------------------------------- what a method may define
+
+    def _read(self, X, reset):
+        """Return what the network is fed, as a dict of tensors with an "X" among them."""
+        X = validate_data(self, _modality(X, self.modality, fitting=reset), reset=reset,
+                          allow_nd=True, dtype=[np.float32, np.uint8])
+        X, kind = canonical(X, self.input_type)
+        if kind == "table" and X.dtype == np.uint8:
+            X = X.astype(np.float32)
+        if reset:
+            self._kind, self._shape = kind, X.shape[1:]
+        elif (kind, X.shape[1:]) != (self._kind, self._shape):
+            raise ValueError(f"X holds a {kind} of shape {X.shape[1:]} per sample, but "
+                             f"{type(self).__name__} was fitted on a {self._kind} of shape "
+                             f"{self._shape}.")
+        return {"X": as_tensor(X)}
+
+    def _prepare(self, X, y):
+        """Return what else belongs to each training sample, as a dict of tensors."""
+        return {}
+
+    def _build(self, data):
+        """Return the torch module to train."""
+        raise NotImplementedError
+
+    def _criterion(self):
+        """Return a module whose parameters are trained beside the network's."""
+        return nn.Identity()
+
+    def _output(self, module, batch):
+        """Call the network on a batch."""
+        return module(batch.X)
+
+    def _loss(self, module, batch, output):
+        """Return the terms of the loss as a dict of scalars; "loss" is what is minimised."""
+        raise NotImplementedError
+
+    def _step(self, net, batch):
+        """Leave the gradient of one batch in the parameters, and report its terms."""
+        output = self._output(net.module_, batch)
+        terms = self._loss(net.module_, batch, output)
+        terms["loss"].backward()
+        return {"loss": terms["loss"], "y_pred": output.logits, "terms": terms}
+
+    def _scores(self, batch, output):
+        """Return what else to report of a validation batch."""
+        return {}
+
+    def _augment(self, batch):
+        """Change a training batch's inputs at random."""
+        return batch
+
+    # ---------------------------------------------------------------- fitting
+
+    def _train(self, data, stratify):
+        """Train on a dict of tensors, in a random stream of its own."""
+        device = resolve_device(self.device)
+        with seeded(self._draw_seed(), device):
+            if not (self.warm_start and hasattr(self, "net_")):
+                # seeded apart, so that what _build draws does not move the batches
+                module = self._build(data)
+                self.net_ = self._make_net(module, device)
+            self.net_.set_params(max_epochs=self.max_epochs, verbose=self.verbose)
+            self.net_.partial_fit(self._split(TensorData(**data), stratify))
+
+    def _draw_seed(self):
+        return int(check_random_state(self.random_state).randint(np.iinfo(np.int32).max))
+
+    def _make_net(self, module, device):
+        callbacks = copy.deepcopy(getattr(self, "callbacks", None)) or []
+        if self.early_stopping:
+            callbacks = [*callbacks, ("early_stopping", EarlyStopping(
+                patience=self.n_iter_no_change, load_best=True, sink=noop))]
+        params = {"iterator_train": BatchLoader, "iterator_train__shuffle": True,
+                  **{name: value for name, value in self._net_params().items()
+                     if not name.startswith("module__")}, "callbacks": callbacks}
+        return Net(module, self._criterion(), method=self, optimizer=self.optimizer, lr=self.lr,
+                   batch_size=self.batch_size, device=device, iterator_valid=BatchLoader,
+                   **params).initialize()
+
+    def _module_params(self):
+        return {name.removeprefix("module__"): value for name, value in self._net_params().items()
+                if name.startswith("module__")}
+
+    def _split(self, data, stratify):
+        if not self.early_stopping:
+            return data, None
+        train, valid = train_test_split(
+            np.arange(len(data)), test_size=self.validation_fraction, stratify=stratify,
+            random_state=int(torch.randint(2**31 - 1, ())))
+        return tuple(TensorData(**data[torch.from_numpy(part)]) for part in (train, valid))
+
+    def _run(self, X):
+        """Return the network's Output for all of X, as arrays."""
+        check_is_fitted(self)
+        data = TensorData(**self._read(X, reset=False))
+        module, device = self.net_.module_.eval(), self.net_.device
+        outputs = []
+        with torch.inference_mode():
+            for rows in torch.arange(len(data)).split(self.batch_size if self.batch_size > 0 else len(data)):
+                padded = torch.cat([rows, rows[-1:].expand(max(0, MIN_ROWS - len(rows)))])
+                output = self._output(module, move(data[padded], device))
+                outputs.append([None if part is None else part[: len(rows)].cpu()
+                                for part in (output.logits, output.features)])
+        return Output(*(None if parts[0] is None else torch.cat(parts).numpy()
+                        for parts in zip(*outputs, strict=True)))
+
+    def __sklearn_is_fitted__(self):
+        return hasattr(self, "net_")
+
+    @property
+    def history_(self):
+        """Losses and durations per epoch."""
+        check_is_fitted(self)
+        return self.net_.history
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.three_d_array = True
+        return tags
+
+
+class TorchClassifier(ClassifierMixin, TorchEstimator):
+    """A classifier on the bridge: labels, cross-entropy and predictions.
+
+    Parameters
+    ----------
+    label_smoothing : float, default=0.0
+        Share of the target that is spread evenly over the classes, in [0, 1).
+    **training
+        As for :class:`TorchEstimator`.
+
+    Attributes
+    ----------
+    classes_ : ndarray of shape (n_classes,)
+    """
+
+    modality = None
+    augmentation = None
+    _takes_unlabelled = False
+
+    def __init__(self, *, label_smoothing=0.0, **training):
+        self.label_smoothing = label_smoothing
+        super().__init__(**training)
+
+    def _check_params(self):
+        super()._check_params()
+        check_number("label_smoothing", self.label_smoothing, low=0, high=1)
+        self._augmentation = augmentation(self.augmentation)
+
+    def fit(self, X, y):
+        """Train the network.
+
+        Parameters
+        ----------
+        X : array-like, or dict of array-like
+            A table (n, d), images (n, H, W), (n, H, W, C) or (n, C, H, W), sequences (n, T, d),
+            or several modalities by name, of which ``modality`` is read.
+        y : array-like of shape (n,)
+            Labels: numbers or strings.
+
+        Returns
+        -------
+        self
+        """
+        self._check_params()
+        if y is None:
+            raise ValueError(f"{type(self).__name__} requires y to be passed, but the target y is None.")
+        y = column_or_1d(y, warn=True)
+        warm = self.warm_start and hasattr(self, "net_")
+        data = self._read(X, reset=not warm)
+        check_consistent_length(data["X"], y)
+        codes, classes = encode_labels(y, type(self).__name__, self._takes_unlabelled)
+        if warm and not np.array_equal(classes, self.classes_):
+            raise ValueError(f"warm_start=True needs the classes of the last fit, "
+                             f"{self.classes_.tolist()}; y has {classes.tolist()}.")
+        self.classes_ = classes
+        self._labelled_share = float(np.mean(codes >= 0))
+        if self._augmentation is not None and self._kind != "image":
+            raise ValueError(f"augmentation={self.augmentation!r} is for images, but X holds a "
+                             f"{self._kind}; use augmentation=None.")
+        data["y"] = torch.from_numpy(codes)
+        data.update(self._prepare(X, y))
+        self._train(data, stratify=codes)
+        return self
+
+    def _build(self, data):
+        return build_classifier(self.module, data["X"], self._kind, len(self.classes_),
+                                **self._module_params())
+
+    def _cross_entropy(self, output, batch):
+        """Cross-entropy of the labelled samples.
+
+        Divided by the number of them that a batch of this size holds on average, so that every
+        labelled sample weighs the same, whatever batch it falls into.
+        """
+        total = F.cross_entropy(output.logits, batch.y, ignore_index=UNLABELLED, reduction="sum",
+                                label_smoothing=self.label_smoothing)
+        return total / (len(batch.y) * self._labelled_share)
+
+    def _loss(self, module, batch, output):
+        return {"loss": self._cross_entropy(output, batch)}
+
+    def _scores(self, batch, output):
+        labelled = batch.y >= 0
+        right = (output.logits.argmax(1) == batch.y)[labelled]
+        return {"acc": right.float().mean() if len(right) else torch.zeros((), device=batch.y.device)}
+
+    def _augment(self, batch):
+        if self._augmentation is not None:
+            batch.X = self._augmentation(batch.X)
+        return batch
+
+    def decision_function(self, X):
+        """Return the logits.
+
+        Returns
+        -------
+        ndarray of shape (n, n_classes), or (n,) for two classes
+            float32. For two classes the second one's logit minus the first one's, as everywhere
+            in scikit-learn; :meth:`teaching_logits` of a teacher has both.
+        """
+        logits = self._run(X).logits
+        return logits[:, 1] - logits[:, 0] if len(self.classes_) == 2 else logits
+
+    def predict_proba(self, X):
+        """Return the class probabilities, (n, n_classes) float32."""
+        return torch.from_numpy(self._run(X).logits).softmax(dim=1).numpy()
+
+    def predict(self, X):
+        """Return the most probable class of each sample, (n,)."""
+        winners = self._run(X).logits.argmax(axis=1)
+        return self.classes_[winners]
+
+    def encode(self, X):
+        """Return the features that the classification head reads, (n, d) float32."""
+        features = self._run(X).features
+        if features is None:
+            raise ValueError(f"module={self.module!r} does not end in a linear layer, so its "
+                             "features cannot be told from its logits.")
+        return features
+
+    @property
+    def head_(self):
+        """Torch module from features to logits."""
+        check_is_fitted(self)
+        try:
+            return self.net_.module_.head
+        except AttributeError:
+            raise AttributeError(f"module={self.module!r} does not end in a linear layer.") from None
+
+
+class TorchTeacher(TorchClassifier):
+    """A classifier that can teach.
+
+    The protocol, which any object may follow: ``classes_``, ``encode(X)``,
+    ``decision_function(X)``, ``head_``, ``feature_bank_`` and ``teaching_logits(X, y)``.
+
+    Attributes
+    ----------
+    feature_bank_ : ndarray of shape (n, d)
+        The training samples' features, float32: an unpaired student needs nothing else.
+    feature_bank_labels_ : ndarray of shape (n,)
+        Their labels.
+    """
+
+    def fit(self, X, y):
+        """Train the network, and keep the training samples' features.
+
+        Parameters
+        ----------
+        X : array-like, or dict of array-like
+            As for :meth:`TorchClassifier.fit`.
+        y : array-like of shape (n,)
+            Labels: numbers or strings.
+
+        Returns
+        -------
+        self
+        """
+        super().fit(X, y)
+        if hasattr(self.net_.module_, "head"):
+            self.feature_bank_ = self.encode(X)
+            self.feature_bank_labels_ = np.asarray(y).ravel()
+        return self
+
+    def teaching_logits(self, X, y=None):
+        """Return what a student is shown while training, (n, n_classes) float32 logits.
+
+        Parameters
+        ----------
+        X : array-like
+        y : array-like of shape (n,), optional
+            Labels, for a teacher that reads them; this one does not.
+        """
+        return self._run(X).logits
+
+    @property
+    def needs_labels_to_teach(self):
+        """Whether this teacher has nothing to say about a sample without a label."""
+        return False
+
+
+class _ClassifierTeacher:
+    """A fitted scikit-learn classifier in the role of a teacher."""
+
+    needs_labels_to_teach = False
+
+    def __init__(self, estimator, X=None, y=None):
+        self.estimator = estimator
+        self.classes_ = estimator.classes_
+        *steps, last = estimator.steps if isinstance(estimator, Pipeline) else [("", estimator)]
+        self._linear = hasattr(last[1], "coef_") and hasattr(estimator, "decision_function")
+        self._steps = [step for _, step in steps]
+        if self._linear:
+            self.head_ = _linear_head(last[1].coef_, last[1].intercept_)
+        else:
+            n_classes = len(self.classes_)
+            self.head_ = _linear_head(np.eye(n_classes), np.zeros(n_classes))
+        if X is not None:
+            self.feature_bank_ = self.encode(X)
+            self.feature_bank_labels_ = None if y is None else np.asarray(y)
+
+    def decision_function(self, X):
+        """Logits (n, n_classes): log-probabilities, or the decision values where there are none."""
+        if hasattr(self.estimator, "predict_proba"):
+            p = self.estimator.predict_proba(X)
+            return np.log(np.clip(p, np.finfo(np.float32).tiny, None)).astype(np.float32)
+        values = np.asarray(self.estimator.decision_function(X), dtype=np.float32)
+        return np.column_stack([-values / 2, values / 2]) if values.ndim == 1 else values
+
+    def teaching_logits(self, X, y=None):
+        """The same."""
+        return self.decision_function(X)
+
+    def encode(self, X):
+        """A linear model's input; of any other model, its log-probabilities."""
+        if not self._linear:
+            return self.decision_function(X)
+        for step in self._steps:
+            X = step.transform(X)
+        return np.asarray(X, dtype=np.float32)
+
+
+def _linear_head(weight, bias):
+    weight, bias = np.atleast_2d(weight), np.atleast_1d(bias)
+    if len(weight) == 1:
+        # two classes: one row, the logit of the second class against the first
+        weight, bias = np.concatenate([-weight, weight]) / 2, np.concatenate([-bias, bias]) / 2
+    head = nn.Linear(weight.shape[1], len(weight))
+    with torch.no_grad():
+        head.weight.copy_(torch.as_tensor(weight))
+        head.bias.copy_(torch.as_tensor(np.broadcast_to(bias, len(weight)).copy()))
+    return head.requires_grad_(False)
+
+
+def as_teacher(estimator, X=None, y=None):
+    """Give a fitted classifier the interface of a teacher.
+
+    Parameters
+    ----------
+    estimator : fitted classifier
+        A teacher of this library is returned as it is. Any other scikit-learn classifier (or
+        Pipeline that ends in one) teaches by its log-probabilities, or by its decision values
+        where it has no ``predict_proba``.
+    X : array-like, optional
+        Training data, for the feature bank that unpaired students need.
+    y : array-like of shape (n,), optional
+        Its labels.
+
+    Returns
+    -------
+    teacher
+        With ``classes_``, ``encode``, ``decision_function`` (n, n_classes), ``head_``,
+        ``teaching_logits`` and, if ``X`` is given, ``feature_bank_``. The features of a linear
+        model are its inputs, those of any other model its log-probabilities.
+
+    Raises
+    ------
+    TypeError
+        If ``estimator`` is no classifier.
+    sklearn.exceptions.NotFittedError
+        If it is not fitted.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> from sklearn.linear_model import LogisticRegression
+    >>> from cmkdlearn.base import as_teacher
+    >>> X, y = load_iris(return_X_y=True)
+    >>> teacher = as_teacher(LogisticRegression(max_iter=500).fit(X, y))
+    >>> teacher.teaching_logits(X).shape, teacher.encode(X).shape
+    ((150, 3), (150, 4))
+    """
+    if hasattr(estimator, "teaching_logits"):
+        check_is_fitted(estimator) if hasattr(estimator, "fit") else None
+        return estimator
+    if not (hasattr(estimator, "predict_proba") or hasattr(estimator, "decision_function")):
+        raise TypeError(f"{estimator!r} cannot teach: it has neither predict_proba nor "
+                        "decision_function nor teaching_logits.")
+    check_is_fitted(estimator)
+    inner = estimator.estimator if isinstance(estimator, FrozenEstimator) else estimator
+    return _ClassifierTeacher(inner, X, y)
+
+
+def encode_labels(y, name, takes_unlabelled=False):
+    """Turn labels into codes.
+
+    Returns
+    -------
+    codes : ndarray of shape (n,)
+        int64 positions in ``classes``; -1 for an unlabelled sample.
+    classes : ndarray of shape (n_classes,)
+
+    Raises
+    ------
+    ValueError
+        On a missing label where all are needed, none at all, or fewer than two classes.
+    """
+    if y.dtype.kind == "f":
+        assert_all_finite(y, input_name="y")
+    labelled = labelled_mask(y) if takes_unlabelled else np.ones(len(y), dtype=bool)
+    if not labelled.any():
+        raise ValueError(f"Every sample of y is unlabelled; {name} needs labels of at least two classes.")
+    known = y[labelled]
+    if known.dtype == object:
+        if any(label is None or label != label for label in known):
+            raise ValueError(f"y has missing labels (None or NaN), which {name} cannot use.")
+        if len({isinstance(label, str) for label in known}) > 1:
+            raise ValueError("y mixes strings and numbers; make its labels of one type.")
+        check_classification_targets(np.array(known.tolist()))
+    else:
+        check_classification_targets(known)
+    classes, inverse = np.unique(known, return_inverse=True)
+    if len(classes) < 2:
+        hint = " (-1 and None mark unlabelled samples)" if takes_unlabelled else ""
+        raise ValueError(f"{name} needs at least two classes; y has one class, {classes.tolist()[0]!r}{hint}.")
+    codes = np.full(len(y), UNLABELLED, dtype=np.int64)
+    codes[labelled] = inverse
+    return codes, classes
+
+
+def labelled_mask(y):
+    """Tell which samples have a label: not -1, and neither None nor NaN among objects."""
+    y = np.asarray(y)
+    if y.dtype == object:
+        return np.array([not (label is None or label != label or (not isinstance(label, str)
+                         and label == UNLABELLED)) for label in y], dtype=bool)
+    return y != UNLABELLED if y.dtype.kind in "if" else np.ones(len(y), dtype=bool)
+
+
+def take(X, index):
+    """Return the samples at ``index`` of an array, a table, or of each modality of a dict."""
+    if isinstance(X, Mapping):
+        return type(X)(**{name: _safe_indexing(part, index) for name, part in X.items()})
+    return _safe_indexing(X, index)
+
+
+def _modality(X, modality, fitting):
+    if isinstance(X, Mapping):
+        if modality is None:
+            raise ValueError(f"X holds the modalities {list(X)}: say which one to read, as in "
+                             f"modality={next(iter(X), 'name')!r}.")
+        check_option("modality", modality, list(X))
+        check_consistent_length(*X.values())
+        return X[modality]
+    if modality is None or (isinstance(modality, str) and not fitting):
+        return X
+    if isinstance(modality, str):
+        raise ValueError(f"modality={modality!r} names a modality, but X is a {type(X).__name__}; "
+                         "pass a dict (or skorch.helper.SliceDict) of arrays, or a list of columns "
+                         "as modality.")
+    return _safe_indexing(X, modality, axis=1)
+
+
+def _is_net_param(name):
+    return name in NET_PARAMS or name.partition("__")[0] in NET_PREFIXES and "__" in name

@@ -1,0 +1,69 @@
+"""Distillation of softened class probabilities."""
+
+import torch.nn.functional as F
+
+from cmkdlearn._validation import check_number
+from cmkdlearn.losses._base import DistillationLoss, register
+
+
+def kd(student_logits, teacher_logits, temperature=4.0):
+    r"""Knowledge distillation of logits.
+
+    .. math:: \tau^2 \, \mathrm{KL}(\mathrm{softmax}(T/\tau) \,\|\, \mathrm{softmax}(S/\tau))
+
+    averaged over the batch. The factor :math:`\tau^2` keeps the gradient's size independent of
+    the temperature; up to the teacher's entropy, which has no gradient, this is the second term
+    of equation 3 in [2]_.
+
+    Parameters
+    ----------
+    student_logits, teacher_logits : Tensor of shape (n, n_classes)
+    temperature : float, default=4.0
+        :math:`\tau > 0`.
+
+    Returns
+    -------
+    Tensor of shape ()
+        In nats.
+
+    References
+    ----------
+    .. [1] Hinton, Vinyals, Dean. "Distilling the Knowledge in a Neural Network", 2015.
+    .. [2] Guo et al. "Crossmodal Knowledge Distillation with WordNet-Relaxed Text Embeddings
+       for Robust Image Classification".
+
+    Examples
+    --------
+    >>> import torch
+    >>> from cmkdlearn.losses import kd
+    >>> T = torch.tensor([[2.0, 0.0]])
+    >>> kd(T, T).item()
+    0.0
+    >>> round(kd(torch.zeros(1, 2), T, temperature=1.0).item(), 4)   # ln 2 - H(0.88, 0.12)
+    0.3278
+    """
+    log_p = F.log_softmax(teacher_logits / temperature, dim=1)
+    log_q = F.log_softmax(student_logits / temperature, dim=1)
+    return temperature**2 * F.kl_div(log_q, log_p, reduction="batchmean", log_target=True)
+
+
+@register("kd")
+class KD(DistillationLoss):
+    """:func:`kd` as a loss object.
+
+    Parameters
+    ----------
+    temperature : float, default=4.0
+    """
+
+    def __init__(self, temperature=4.0):
+        super().__init__()
+        self.temperature = check_number("temperature", temperature, low=0, open_low=True)
+
+    def forward(self, student, teacher, y):
+        """Return the batch mean of the loss."""
+        return kd(student.logits, teacher.logits, self.temperature)
+
+    def extra_repr(self):
+        """Show the temperature."""
+        return f"temperature={self.temperature}"

@@ -1,0 +1,132 @@
+"""Samples as tensors, sliced a batch at a time."""
+
+import contextlib
+import warnings
+
+import numpy as np
+import torch
+from sklearn.utils import Bunch
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+
+def as_tensor(array):
+    """Share an array's memory with a tensor (read-only memory maps included)."""
+    array = np.asarray(array)
+    if array.dtype.kind == "f" and array.dtype != np.float32:
+        array = array.astype(np.float32)
+    if any(stride < 0 for stride in array.strides) or not array.dtype.isnative:
+        array = np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("="))
+    with warnings.catch_warnings():
+        # nothing here writes to its input
+        warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
+        return torch.from_numpy(array)
+
+
+class TensorData(Dataset):
+    """Named tensors, or tuples of them, with one common first axis.
+
+    Indexed by an integer or by a tensor of integers, it gives a ``Bunch`` of the same names.
+    """
+
+    def __init__(self, **tensors):
+        self.tensors = Bunch(**tensors)
+
+    def __len__(self):
+        return len(self.tensors.X)
+
+    def __getitem__(self, index):
+        return Bunch(**{name: _each(value, lambda t: t[index])
+                        for name, value in self.tensors.items()})
+
+    def to(self, device):
+        """Move all tensors to a device."""
+        return TensorData(**{name: _each(value, lambda t: t.to(device))
+                             for name, value in self.tensors.items()})
+
+    @property
+    def device(self):
+        """Where the tensors are."""
+        return self.tensors.X.device
+
+    @property
+    def nbytes(self):
+        """Size in bytes."""
+        sizes = []
+        for value in self.tensors.values():
+            _each(value, lambda t: sizes.append(t.nbytes))
+        return sum(sizes)
+
+
+class BatchLoader(DataLoader):
+    """A ``DataLoader`` that asks its dataset for a whole batch at once.
+
+    Takes what ``DataLoader`` takes. A last batch of a single sample joins the one before it,
+    since batch normalisation has no statistics of one.
+    """
+
+    def __init__(self, dataset, batch_size=128, shuffle=False, drop_last=False, **kwargs):
+        sampler = _Batches(dataset, batch_size, shuffle, drop_last)
+        super().__init__(dataset, batch_size=None, sampler=sampler, collate_fn=_identity, **kwargs)
+
+
+class _Batches(Sampler):
+    def __init__(self, data, batch_size, shuffle, drop_last):
+        self.data, self.shuffle = data, shuffle
+        n = len(data)
+        size = n if batch_size == -1 else batch_size
+        self.sizes = [size] * (n // size) + [n % size] * (n % size > 0)
+        if drop_last and n % size:
+            self.sizes.pop()
+        elif len(self.sizes) > 1 and self.sizes[-1] == 1 < size:
+            self.sizes[-2:] = [size + 1]
+
+    def __len__(self):
+        return len(self.sizes)
+
+    def __iter__(self):
+        n = len(self.data)
+        order = torch.randperm(n) if self.shuffle else torch.arange(n)
+        order = order[: sum(self.sizes)].to(getattr(self.data, "device", "cpu"))
+        yield from order.split(self.sizes)
+
+
+def move(batch, device):
+    """Bring a batch to a device; free of charge where it already is."""
+    return Bunch(**{name: _each(value, lambda t: t.to(device, non_blocking=True))
+                    for name, value in batch.items()})
+
+
+@contextlib.contextmanager
+def seeded(seed, device="cpu"):
+    """Draw torch's random numbers from ``seed``, and leave its global generator untouched."""
+    devices = [torch.device(device)] if torch.device(device).type == "cuda" else []
+    with torch.random.fork_rng(devices=devices):
+        torch.manual_seed(seed)
+        yield
+
+
+def resolve_device(device):
+    """Return ``device``; for "auto" the GPU, where there is one."""
+    if device != "auto":
+        return torch.device(device)
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def fits_on(device, nbytes):
+    """Tell whether data of this size may live on the device beside the training itself."""
+    if torch.device(device).type != "cuda":
+        return False
+    return nbytes < torch.cuda.mem_get_info(device)[0] / 2
+
+
+def _each(value, function):
+    if value is None:
+        return None
+    if isinstance(value, tuple):
+        items = [_each(item, function) for item in value]
+        return type(value)(*items) if hasattr(value, "_fields") else tuple(items)
+    return function(value)
+
+
+def _identity(batch):
+    return batch

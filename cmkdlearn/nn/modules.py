@@ -1,0 +1,209 @@
+"""Networks that come apart into an encoder (samples to features) and a head (to logits)."""
+
+import copy
+import inspect
+
+import torch
+from torch import nn
+
+from cmkdlearn.losses import Output
+
+SMALL_IMAGE = 64
+
+
+class Classifier(nn.Module):
+    """An encoder and the linear head that reads its features.
+
+    Parameters
+    ----------
+    encoder : Module
+        (n, ...) to features (n, d).
+    head : Module
+        Features to logits (n, n_classes).
+    preprocess : Module, optional
+        Applied to the raw batch first.
+    """
+
+    def __init__(self, encoder, head, preprocess=None):
+        super().__init__()
+        self.preprocess = preprocess or ToFloat()
+        self.encoder = encoder
+        self.head = head
+
+    def forward(self, x):
+        """Return the :class:`~cmkdlearn.losses.Output` of a batch."""
+        features = self.encoder(self.preprocess(x))
+        return Output(self.head(features), features)
+
+
+class LogitsOnly(nn.Module):
+    """A network of the user's that does not end in a linear layer: it has no features to share."""
+
+    def __init__(self, network):
+        super().__init__()
+        self.preprocess = ToFloat()
+        self.network = network
+
+    def forward(self, x):
+        """Return the :class:`~cmkdlearn.losses.Output` of a batch."""
+        return Output(self.network(self.preprocess(x)))
+
+
+class ToFloat(nn.Module):
+    """Bytes become floating-point numbers in [0, 1]; floating-point numbers stay."""
+
+    def forward(self, x):
+        """Return ``x`` as floating-point numbers."""
+        return x.float() / 255 if x.dtype == torch.uint8 else x
+
+
+class Standardise(nn.Module):
+    """Subtract the training data's mean and divide by its standard deviation.
+
+    For a table and a sequence feature by feature, for images channel by channel. A constant
+    feature is only centred.
+    """
+
+    def __init__(self, mean, std):
+        super().__init__()
+        self.to_float = ToFloat()
+        self.register_buffer("mean", mean)
+        self.register_buffer("std", std)
+
+    @classmethod
+    def of(cls, X, kind, chunk=4096):
+        """Measure the statistics of a tensor, a chunk at a time."""
+        axes = (0, 2, 3) if kind == "image" else tuple(range(X.ndim - 1))
+        to_float = ToFloat()
+
+        def mean_of(function):
+            total = sum(function(to_float(part).double()).sum(axes, keepdim=True)
+                        for part in X.split(chunk))
+            return (total / (X.numel() / total.numel()))[0]
+
+        mean = mean_of(lambda part: part)
+        std = mean_of(lambda part: (part - mean) ** 2).sqrt()
+        std[std < 1e-6 * mean.abs().clamp(min=1e-6)] = 1
+        return cls(mean.float(), std.float())
+
+    def forward(self, x):
+        """Return the standardised batch."""
+        return (self.to_float(x) - self.mean) / self.std
+
+
+class MeanOverTime(nn.Module):
+    """Average a sequence (n, T, d) over its time axis."""
+
+    def forward(self, x):
+        """Return (n, d)."""
+        return x.mean(dim=1)
+
+
+def mlp(in_features, hidden=(256,), dropout=0.0):
+    """Return linear layers with ReLU and dropout between them, the last one's output included."""
+    layers, width = [], in_features
+    for size in hidden:
+        layers += [nn.Linear(width, size), nn.ReLU()] + [nn.Dropout(dropout)] * (dropout > 0)
+        width = size
+    return nn.Sequential(*layers), width
+
+
+def build_classifier(module, X, kind, n_classes, **kwargs):
+    """Make the network that an estimator's ``module`` parameter stands for.
+
+    Parameters
+    ----------
+    module : "auto", str, Module class or instance
+        "auto": an MLP for a table, timm's ResNet-18 for images (with its small-image stem below
+        64 pixels), the mean over time and an MLP for a sequence. Another string: a timm model.
+        A class is called with ``kwargs``; an instance is copied.
+    X : Tensor
+        Training data in canonical layout.
+    kind : {"table", "image", "sequence"}
+    n_classes : int
+    **kwargs
+        For the constructor (``module__*`` of the estimator).
+
+    Returns
+    -------
+    Classifier or LogitsOnly
+
+    Notes
+    -----
+    Named networks standardise their input by the training data's statistics, pretrained ones by
+    those they were pretrained with. A network of the user's gets floating-point numbers as they
+    are, and bytes scaled to [0, 1].
+    """
+    if isinstance(module, str):
+        if module == "auto" and kind != "image":
+            body, width = mlp(X.shape[-1], **kwargs)
+            encoder = nn.Sequential(MeanOverTime(), body) if kind == "sequence" else body
+            return Classifier(encoder, nn.Linear(width, n_classes), Standardise.of(X, kind))
+        return _timm_classifier(module, X, kind, n_classes, **kwargs)
+    if inspect.isclass(module) and issubclass(module, nn.Module):
+        network = module(**kwargs)
+    elif isinstance(module, nn.Module):
+        if kwargs:
+            raise ValueError(f"module is an instance, so module__{next(iter(kwargs))} has no "
+                             "constructor to go to; pass the class instead.")
+        network = copy.deepcopy(module)
+    else:
+        raise TypeError(f'module={module!r} must be "auto", the name of a timm model, or a '
+                        "torch.nn.Module class or instance.")
+    return _split(network, X, n_classes)
+
+
+def _timm_classifier(name, X, kind, n_classes, pretrained=False, **kwargs):
+    import timm
+
+    if kind != "image":
+        raise ValueError(f"module={name!r} is an image network, but X is a {kind}; use "
+                         'module="auto" or a torch.nn.Module.')
+    small = name in ("auto", "resnet18") and max(X.shape[2:]) < SMALL_IMAGE and not pretrained
+    if name == "auto":
+        name = "resnet18"
+    if not timm.is_model(name):
+        near = timm.list_models(f"*{name}*")[:3] or ["resnet18", "convnext_atto", "vit_tiny_patch16_224"]
+        raise ValueError(f"module={name!r} is no timm model; there are, for instance, "
+                         f"{', '.join(near)}.")
+    encoder = timm.create_model(name, pretrained=pretrained, num_classes=0,
+                                in_chans=X.shape[1], **kwargs)
+    if small:
+        # the stem for small images of He et al. (2016), section 4.2: 3 x 3, no early pooling
+        encoder.conv1 = nn.Conv2d(X.shape[1], 64, 3, padding=1, bias=False)
+        encoder.maxpool = nn.Identity()
+    if pretrained:
+        mean, std = (torch.tensor(encoder.pretrained_cfg[k])[:, None, None] for k in ("mean", "std"))
+        preprocess = Standardise(mean, std)
+    else:
+        preprocess = Standardise.of(X, kind)
+    return Classifier(encoder, nn.Linear(encoder.num_features, n_classes), preprocess)
+
+
+def _split(network, X, n_classes):
+    """Take the last linear layer of a user's network off as its head, if that is what it is."""
+    probe = ToFloat()(X[:2])
+    with torch.inference_mode():
+        # eval mode of a copy: dropout off, batch statistics untouched
+        logits = copy.deepcopy(network).eval()(probe)
+    if not isinstance(logits, torch.Tensor) or logits.shape != (len(probe), n_classes):
+        got = tuple(logits.shape) if isinstance(logits, torch.Tensor) else type(logits).__name__
+        raise ValueError(f"module returned {got} for {len(probe)} samples of {n_classes} classes; "
+                         f"it must return logits of shape (n, {n_classes}).")
+    linear = [name for name, part in network.named_modules() if isinstance(part, nn.Linear)]
+    if not linear:
+        return LogitsOnly(network)
+    if linear == [""]:
+        return Classifier(nn.Identity(), network)
+    encoder = copy.deepcopy(network)
+    parent, _, name = linear[-1].rpartition(".")
+    head = getattr(encoder.get_submodule(parent), name)
+    setattr(encoder.get_submodule(parent), name, nn.Identity())
+    candidate = Classifier(encoder, head)
+    with torch.inference_mode():
+        try:
+            output = copy.deepcopy(candidate).eval()(probe)
+            same = output.features.ndim == 2 and torch.equal(output.logits, logits)
+        except (RuntimeError, TypeError):
+            same = False
+    return candidate if same else LogitsOnly(network)

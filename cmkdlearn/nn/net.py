@@ -1,0 +1,80 @@
+"""skorch's training loop over batches that are sliced from tensors."""
+
+import math
+
+import torch
+from skorch import NeuralNet
+from skorch.callbacks import EpochTimer, PrintLog
+
+from cmkdlearn.nn.data import fits_on, move
+
+
+class Net(NeuralNet):
+    """A ``skorch.NeuralNet`` that asks an estimator what a step costs.
+
+    Parameters
+    ----------
+    method : TorchEstimator
+        Gives ``_augment(batch)``, ``_output(module, batch)``, ``_loss(module, batch, output)``
+        and ``_step(net, batch)``.
+    **kwargs
+        As for ``skorch.NeuralNet``.
+    """
+
+    def __init__(self, *args, method, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.method = method
+
+    def get_default_callbacks(self):
+        """Time each epoch and print its line; losses are recorded by the epoch itself."""
+        return [("epoch_timer", EpochTimer()), ("print_log", PrintLog())]
+
+    def get_split_datasets(self, X, y=None, **fit_params):
+        """``X`` is the pair of training and validation data already; keep it on the GPU if it fits."""
+        resident = (not self.get_params_for("iterator_train").get("num_workers")
+                    and fits_on(self.device, sum(part.nbytes for part in X if part is not None)))
+        return [part.to(self.device) if resident and part is not None else part for part in X]
+
+    def train_step_single(self, batch, **fit_params):
+        """Forward and backward pass of one batch."""
+        self._set_training(True)
+        batch = self.method._augment(move(batch, self.device))
+        return {"n": len(batch.X), **self.method._step(self, batch)}
+
+    def validation_step(self, batch, **fit_params):
+        """Losses of one batch of the validation split, and its share of right answers."""
+        self._set_training(False)
+        with torch.no_grad():
+            batch = move(batch, self.device)
+            output = self.method._output(self.module_, batch)
+            terms = self.method._loss(self.module_, batch, output)
+            return {"n": len(batch.X), "loss": terms["loss"], "y_pred": output.logits,
+                    "terms": {**terms, **self.method._scores(batch, output)}}
+
+    def run_single_epoch(self, iterator, training, prefix, step_fn, **fit_params):
+        """As skorch's, but the terms of the loss are summed where they are, and read once."""
+        if iterator is None:
+            return
+        totals, n_samples = {}, 0
+        for batch in iterator:
+            self.notify("on_batch_begin", batch=batch, training=training)
+            step = step_fn(batch, **fit_params)
+            n = step["n"]
+            for name, value in step["terms"].items():
+                totals[name] = totals.get(name, 0.0) + value.detach() * n
+            n_samples += n
+            self.history.record_batch(f"{prefix}_batch_size", n)
+            self.notify("on_batch_end", batch=batch, training=training, **step)
+        means = dict(zip(totals, (torch.stack(list(totals.values())) / n_samples).tolist(), strict=True))
+        self._refuse_non_finite(prefix, means)
+        for name, value in means.items():
+            key = f"{prefix}_{name}" if name in ("loss", "acc") else f"{prefix}_{name}_loss"
+            self.history.record(key, value)
+
+    def _refuse_non_finite(self, prefix, means):
+        wrong = [name for name, value in means.items() if not math.isfinite(value)]
+        if wrong:
+            term = next((name for name in wrong if name != "loss"), "loss")
+            raise FloatingPointError(
+                f"The {prefix} loss became {means[term]} in epoch {len(self.history)} (term {term!r}). "
+                f"Lower lr={self.lr}, or look at the scale of X.")

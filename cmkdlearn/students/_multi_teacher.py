@@ -1,0 +1,176 @@
+"""Distillation from several teachers (Guo et al., equations 1 to 3)."""
+
+import numpy as np
+import torch
+from sklearn.frozen import FrozenEstimator
+from sklearn.model_selection import check_cv
+from sklearn.utils.validation import check_memory
+
+from cmkdlearn._validation import check_number
+from cmkdlearn.base import TorchClassifier, labelled_mask, take
+from cmkdlearn.losses import Output, get_loss
+from cmkdlearn.teachers._composition import (
+    TeacherComposition,
+    fit_teacher,
+    needs_labels,
+    teaching_logits,
+)
+
+
+class MultiTeacherDistiller(TorchClassifier, TeacherComposition):
+    r"""A student taught by labels and by the mean of its teachers' logits.
+
+    .. math::
+
+        \bar z &= \sum_k w_k z_k \qquad & (1) \\
+        L &= \mathrm{CE}(y, z_s) + \lambda \tau^2\,
+             \mathrm{CE}(\mathrm{softmax}(\bar z/\tau), \mathrm{softmax}(z_s/\tau)) & (2, 3)
+
+    after [1]_. The second term is implemented as a Kullback-Leibler divergence, which differs by
+    a constant. Teachers may read any modality; the student reads one.
+
+    Parameters
+    ----------
+    teachers : list of (str, estimator), default=()
+        Teachers or scikit-learn classifiers. Those in a
+        :class:`~sklearn.frozen.FrozenEstimator` are used as they are, the others fitted on the
+        labelled samples. Without teachers this is plain cross-entropy: the baseline of every
+        comparison.
+    module : "auto", str, torch.nn.Module class or instance, default="auto"
+        The student's network; "auto" chooses by the data: an MLP for tables, timm's ResNet-18
+        for images, the mean over time and an MLP for sequences. Any other string is the name of
+        a timm model.
+    modality : str or list, default=None
+        What the student reads, where ``X`` is a dict of modalities (or the columns of a table).
+    loss : str or DistillationLoss, default="kd"
+        A name from :data:`cmkdlearn.losses.LOSSES`, or a loss.
+    lambda_kd : float, default=1.0
+        :math:`\lambda \ge 0`, the weight of the teachers.
+    temperature : float, default=4.0
+        :math:`\tau > 0`, for a loss given by name.
+    teacher_weights : array-like of shape (n_teachers,), default=None
+        :math:`w_k \ge 0`, normalised to sum to one; None weighs all alike.
+    augmentation : {None, "weak", "strong"} or callable, default=None
+        Of the student's images; the teachers see them as they are.
+    cv : int or cross-validation splitter, default=None
+        Teach by out-of-fold logits: a labelled sample is taught by teachers that were not fitted
+        on it. Frozen teachers are not refitted.
+    memory : str or joblib.Memory, default=None
+        Where fitted teachers and their logits are kept, so that candidates of a grid search
+        that share a teacher's setting share the teacher. Teachers with ``random_state=None``
+        take their seed from this estimator's ``random_state`` if that is an integer.
+    **training
+        As for :class:`~cmkdlearn.base.TorchClassifier`: ``max_epochs``, ``lr``, ``batch_size``,
+        ``label_smoothing``, ``early_stopping``, ``random_state``, ``device``, ...
+
+    Attributes
+    ----------
+    classes_ : ndarray of shape (n_classes,)
+    teachers_ : list of fitted teachers
+    named_teachers_ : Bunch
+        The same by name.
+    teacher_logits_ : ndarray of shape (n, n_classes), float32
+        What the student was shown: :math:`\bar z` of the training samples.
+    history_ : skorch.history.History
+        ``train_loss``, ``train_ce_loss`` and ``train_kd_loss`` (before :math:`\lambda`) an epoch.
+
+    Notes
+    -----
+    A sample whose label is -1 (None among string labels) is unlabelled, as in
+    :mod:`sklearn.semi_supervised`: it carries the distillation term only, and only teachers that
+    need no label may teach.
+
+    References
+    ----------
+    .. [1] Guo et al. "Crossmodal Knowledge Distillation with WordNet-Relaxed Text Embeddings
+       for Robust Image Classification".
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_digits
+    >>> from sklearn.svm import SVC
+    >>> from cmkdlearn.students import MultiTeacherDistiller
+    >>> X, y = load_digits(return_X_y=True)
+    >>> student = MultiTeacherDistiller([("svm", SVC())], random_state=0)
+    >>> student.fit(X[:1000], y[:1000]).score(X[1000:], y[1000:]) > 0.85
+    True
+    """
+
+    _takes_unlabelled = True
+
+    def __init__(self, teachers=(), *, module="auto", modality=None, loss="kd", lambda_kd=1.0,
+                 temperature=4.0, teacher_weights=None, augmentation=None, cv=None, memory=None,
+                 **training):
+        self.teachers = teachers
+        self.module = module
+        self.modality = modality
+        self.loss = loss
+        self.lambda_kd = lambda_kd
+        self.temperature = temperature
+        self.teacher_weights = teacher_weights
+        self.augmentation = augmentation
+        self.cv = cv
+        self.memory = memory
+        super().__init__(**training)
+
+    def _check_params(self):
+        super()._check_params()
+        self._check_teachers()
+        check_number("lambda_kd", self.lambda_kd, low=0)
+        self._criterion()
+        self._weights()
+
+    def _criterion(self):
+        return get_loss(self.loss, temperature=self.temperature)
+
+    def _weights(self):
+        n = len(self.teachers)
+        if self.teacher_weights is None:
+            return np.full(n, 1 / max(n, 1))
+        weights = np.asarray(self.teacher_weights, dtype=float)
+        if weights.shape != (n,) or not np.isfinite(weights).all() or (weights < 0).any() \
+                or not weights.sum() > 0:
+            raise ValueError(f"teacher_weights={self.teacher_weights!r} must hold {n} non-negative "
+                             "numbers, one a teacher and not all of them zero.")
+        return weights / weights.sum()
+
+    def _prepare(self, X, y):
+        self.teachers_ = []
+        if not self.teachers:
+            return {}
+        for name, teacher in self.teachers:
+            if needs_labels(teacher) and not labelled_mask(y).all():
+                raise ValueError(
+                    f"Teacher {name!r} only reads class names, so it has nothing to say about the "
+                    f"unlabelled samples of y. Leave them out, or use a teacher that needs no "
+                    "label (a WordNetRelaxedTeacher with relaxed_proportion above 0, say).")
+        teach = check_memory(self.memory).cache(_teach)
+        z_bar = 0
+        for (name, teacher), weight in zip(self._seeded_teachers(), self._weights(), strict=True):
+            ask = _teach if isinstance(teacher, FrozenEstimator) else teach
+            fitted, logits = ask(name, teacher, X, y, self.classes_, self.cv)
+            self.teachers_.append(fitted)
+            z_bar = z_bar + np.float32(weight) * logits  # eq. 1
+        self.teacher_logits_ = z_bar
+        return {"teacher": Output(torch.from_numpy(z_bar))}
+
+    def _loss(self, module, batch, output):
+        ce = self._cross_entropy(output, batch)
+        if not self.teachers_:
+            return {"loss": ce}
+        kd = self.net_.criterion_(output, batch.teacher, batch.y)  # eq. 2
+        return {"loss": ce + self.lambda_kd * kd, "ce": ce, "kd": kd}  # eq. 3
+
+
+def _teach(name, teacher, X, y, classes, cv):
+    """Fit a teacher on the labelled samples, and let it speak about all of them."""
+    labelled = np.flatnonzero(labelled_mask(y))
+    X_known, y_known = (X, y) if len(labelled) == len(y) else (take(X, labelled), y[labelled])
+    fitted = fit_teacher(teacher, X_known, y_known)
+    logits = teaching_logits(name, fitted, X, y, classes)
+    if cv is not None and not isinstance(teacher, FrozenEstimator):
+        for train, test in check_cv(cv, y_known, classifier=True).split(np.zeros(len(y_known)), y_known):
+            fold = fit_teacher(teacher, take(X_known, train), y_known[train])
+            logits[labelled[test]] = teaching_logits(name, fold, take(X_known, test),
+                                                     y_known[test], classes)
+    return fitted, logits

@@ -1,0 +1,6 @@
+"""Teachers: one modality, several of them together, and image with WordNet-relaxed text."""
+
+from cmkdlearn.teachers._ensemble import TeacherEnsemble
+from cmkdlearn.teachers._unimodal import UnimodalTeacher
+
+__all__ = ["TeacherEnsemble", "UnimodalTeacher"]

@@ -1,0 +1,136 @@
+"""Several teachers that speak with one voice."""
+
+import numpy as np
+import torch
+from sklearn.base import ClassifierMixin
+from sklearn.utils import column_or_1d
+from sklearn.utils.validation import check_is_fitted
+from torch import nn
+
+from cmkdlearn.base import encode_labels
+from cmkdlearn.teachers._composition import (
+    TeacherComposition,
+    class_columns,
+    fit_teacher,
+    teaching_logits,
+)
+
+
+class TeacherEnsemble(ClassifierMixin, TeacherComposition):
+    """The mean of several teachers' logits.
+
+    The unimodal teacher T_m of [1]_ is such an ensemble of a strongly and a weakly augmented
+    image classifier.
+
+    Parameters
+    ----------
+    teachers : list of (str, estimator)
+        Teachers or scikit-learn classifiers. Those in a
+        :class:`~sklearn.frozen.FrozenEstimator` are used as they are, the others fitted.
+    random_state : int, RandomState or None, default=None
+        Seeds those teachers whose own ``random_state`` is None.
+
+    Attributes
+    ----------
+    classes_ : ndarray of shape (n_classes,)
+    teachers_ : list of fitted teachers
+    named_teachers_ : Bunch
+        The same by name.
+    feature_bank_ : ndarray of shape (n, d)
+        The members' features side by side, float32.
+    feature_bank_labels_ : ndarray of shape (n,)
+
+    References
+    ----------
+    .. [1] Guo et al. "Crossmodal Knowledge Distillation with WordNet-Relaxed Text Embeddings
+       for Robust Image Classification".
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_digits
+    >>> from cmkdlearn.teachers import TeacherEnsemble, UnimodalTeacher
+    >>> X, y = load_digits(return_X_y=True)
+    >>> ensemble = TeacherEnsemble([("wide", UnimodalTeacher(module__hidden=(512,), max_epochs=5)),
+    ...                             ("deep", UnimodalTeacher(module__hidden=(128, 64)))])
+    >>> ensemble.fit(X[:1000], y[:1000]).encode(X[:2]).shape
+    (2, 576)
+    """
+
+    def __init__(self, teachers, *, random_state=None):
+        self.teachers = teachers
+        self.random_state = random_state
+
+    def fit(self, X, y):
+        """Fit the teachers.
+
+        Parameters
+        ----------
+        X : array-like, or dict of array-like
+            Each teacher reads its modality.
+        y : array-like of shape (n,)
+
+        Returns
+        -------
+        self
+        """
+        self._check_teachers()
+        if not self.teachers:
+            raise ValueError("teachers=[] is empty; an ensemble needs at least one teacher.")
+        if y is None:
+            raise ValueError("TeacherEnsemble requires y to be passed, but the target y is None.")
+        y = column_or_1d(y, warn=True)
+        self.classes_ = encode_labels(y, type(self).__name__)[1]
+        self.teachers_ = [fit_teacher(teacher, X, y) for _, teacher in self._seeded_teachers()]
+        for attribute in ("n_features_in_", "feature_names_in_"):
+            if hasattr(self.teachers_[0], attribute):
+                setattr(self, attribute, getattr(self.teachers_[0], attribute))
+        self.teaching_logits(X, y)
+        self.feature_bank_ = self.encode(X)
+        self.feature_bank_labels_ = y
+        return self
+
+    @property
+    def head_(self):
+        """Torch module from the members' features, side by side, to the mean of their logits."""
+        check_is_fitted(self)
+        return _MeanOfHeads([teacher.head_ for teacher in self.teachers_],
+                            [class_columns(name, teacher, self.classes_)
+                             for name, teacher in self.named_teachers_.items()])
+
+    def encode(self, X):
+        """Return the members' features side by side, (n, d) float32."""
+        check_is_fitted(self)
+        return np.hstack([teacher.encode(X) for teacher in self.teachers_])
+
+    def teaching_logits(self, X, y=None):
+        """Return the mean of the members' logits, (n, n_classes) float32."""
+        check_is_fitted(self)
+        return np.mean([teaching_logits(name, teacher, X, y, self.classes_)
+                        for name, teacher in self.named_teachers_.items()], axis=0)
+
+    def decision_function(self, X):
+        """Return the mean logits, (n, n_classes), or (n,) for two classes as in scikit-learn."""
+        logits = self.teaching_logits(X)
+        return logits[:, 1] - logits[:, 0] if len(self.classes_) == 2 else logits
+
+    def predict_proba(self, X):
+        """Return the class probabilities, (n, n_classes) float32."""
+        return torch.from_numpy(self.teaching_logits(X)).softmax(dim=1).numpy()
+
+    def predict(self, X):
+        """Return the most probable class of each sample, (n,)."""
+        winners = self.teaching_logits(X).argmax(axis=1)
+        return self.classes_[winners]
+
+
+class _MeanOfHeads(nn.Module):
+    def __init__(self, heads, columns):
+        super().__init__()
+        self.heads = nn.ModuleList(heads)
+        self.columns = columns
+        self.in_features = sum(head.in_features for head in heads)
+
+    def forward(self, features):
+        parts = features.split([head.in_features for head in self.heads], dim=1)
+        return torch.stack([head(part)[:, columns] for head, part, columns
+                            in zip(self.heads, parts, self.columns, strict=True)]).mean(dim=0)

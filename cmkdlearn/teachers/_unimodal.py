@@ -1,0 +1,49 @@
+"""A teacher that sees one modality."""
+
+from cmkdlearn.base import TorchTeacher
+
+
+class UnimodalTeacher(TorchTeacher):
+    """A network trained on one modality.
+
+    Parameters
+    ----------
+    module : "auto", str, torch.nn.Module class or instance, default="auto"
+        "auto" chooses by the data: an MLP for tables, timm's ResNet-18 for images (with its
+        small-image stem below 64 pixels), the mean over time and an MLP for sequences. Any other
+        string is the name of a timm model.
+    modality : str or list, default=None
+        The modality to read where ``X`` is a dict, or the columns where it is one table.
+    augmentation : {None, "weak", "strong"} or callable, default=None
+        For images. "weak" crops, flips and jitters colours mildly, "strong" applies RandAugment
+        or AutoAugment as well; a callable takes and returns a batch (n, C, H, W).
+    **training
+        As for :class:`~cmkdlearn.base.TorchClassifier`: ``max_epochs``, ``lr``, ``batch_size``,
+        ``label_smoothing``, ``early_stopping``, ``random_state``, ``device``, ...
+
+    Attributes
+    ----------
+    classes_ : ndarray of shape (n_classes,)
+    feature_bank_ : ndarray of shape (n, d)
+        The training samples' features, float32.
+    feature_bank_labels_ : ndarray of shape (n,)
+    head_ : torch.nn.Module
+        From features to logits.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_digits
+    >>> from cmkdlearn.teachers import UnimodalTeacher
+    >>> X, y = load_digits(return_X_y=True)
+    >>> teacher = UnimodalTeacher(random_state=0).fit(X[:1000], y[:1000])
+    >>> teacher.score(X[1000:], y[1000:]) > 0.8
+    True
+    >>> teacher.encode(X[:2]).shape
+    (2, 256)
+    """
+
+    def __init__(self, module="auto", *, modality=None, augmentation=None, **training):
+        self.module = module
+        self.modality = modality
+        self.augmentation = augmentation
+        super().__init__(**training)
