@@ -1,0 +1,13 @@
+"""Data sets whose class names are nouns of WordNet, and ways to make them harder."""
+
+from cmkdlearn.datasets._cifar import fetch_cifar10, fetch_cifar100
+from cmkdlearn.datasets._fashion import fetch_fashion_mnist, load_fashion_mini
+from cmkdlearn.datasets._imbalanced import make_imbalanced
+
+__all__ = [
+    "fetch_cifar10",
+    "fetch_cifar100",
+    "fetch_fashion_mnist",
+    "load_fashion_mini",
+    "make_imbalanced",
+]

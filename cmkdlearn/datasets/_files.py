@@ -1,0 +1,94 @@
+"""Distributed files: found in a folder or downloaded once, and never read unchecked."""
+
+import gzip
+import hashlib
+import os
+import shutil
+import urllib.request
+import zlib
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from sklearn.datasets import get_data_home
+from sklearn.utils import Bunch
+
+
+class DistributedFile(NamedTuple):
+    """A file as its authors distribute it.
+
+    ``digest`` is "algorithm:hexadecimal" of its content: of what a ``.gz`` file holds, since the
+    compressed bytes differ from one distributor to the next, and of any other file itself.
+    """
+
+    name: str
+    url: str
+    digest: str
+
+    def read(self, folder=None, data_home=None, download_if_missing=True):
+        """Return the content as bytes, once its digest is the published one."""
+        if folder is None:
+            folder = Path(get_data_home(data_home)) / "cmkdlearn"
+            path = folder / self.name
+            if not path.exists():
+                if not download_if_missing:
+                    raise FileNotFoundError(
+                        f"{path} is missing and download_if_missing=False. Put a copy of "
+                        f"{self.url} there, or name the folder that holds one with folder=.")
+                self._download(path)
+        else:
+            path = Path(folder) / self.name
+            if not path.exists():
+                raise FileNotFoundError(f"{path} is missing: folder={str(folder)!r} must hold "
+                                        f"{self.name} as distributed at {self.url}.")
+        return self._checked(path)
+
+    def _download(self, path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        part = path.with_name(f"{path.name}.{os.getpid()}.part")
+        try:
+            with urllib.request.urlopen(self.url, timeout=30) as source, part.open("wb") as target:
+                shutil.copyfileobj(source, target)
+            self._checked(part)
+            part.replace(path)
+        except OSError as error:
+            raise OSError(f"{self.url} could not be downloaded ({error}). Without a network, put a "
+                          f"copy at {path}, or name the folder that holds one with "
+                          "folder=.") from error
+        finally:
+            part.unlink(missing_ok=True)
+
+    def _checked(self, path):
+        content = path.read_bytes()
+        if self.name.endswith(".gz") and not self.name.endswith(".tar.gz"):
+            try:
+                content = gzip.decompress(content)
+            except (EOFError, OSError, zlib.error) as error:
+                raise OSError(f"{path} is truncated or damaged ({error}). Replace it by "
+                              f"{self.url}.") from error
+        check_digest(path, content, self.digest, f"Replace it by {self.url}.")
+        return content
+
+
+def check_digest(path, content, digest, remedy):
+    """Refuse content that is not what the digest was made of."""
+    algorithm, expected = digest.split(":")
+    found = hashlib.new(algorithm, content, usedforsecurity=False).hexdigest()
+    if found != expected:
+        raise OSError(f"{path} is not the published file, or damaged: its {algorithm} is {found} "
+                      f"and not {expected}. {remedy}")
+
+
+def image_data(train, test, class_names, description, return_X_y):
+    """Build what every loader returns, with class names for labels.
+
+    ``train`` and ``test`` are (images, integer labels).
+    """
+    class_names = np.array(class_names)
+    (X_train, y_train), (X_test, y_test) = train, test
+    data = Bunch(X_train=X_train, y_train=class_names[y_train],
+                 X_test=X_test, y_test=class_names[y_test],
+                 class_names=class_names, DESCR=description)
+    if return_X_y:
+        return data.X_train, data.X_test, data.y_train, data.y_test
+    return data
