@@ -3,7 +3,7 @@
 An estimator here *has* a skorch net (``net_``) and says, batch by batch, what it costs.
 A method is a subclass that defines
 
-- ``_prepare(X, y)``: once, what else belongs to each sample, as tensors;
+- ``_prepare(X, y, data)``: once, what else belongs to each sample, as tensors;
 - ``_loss(module, batch, output)``: the terms of the loss, of which ``"loss"`` is minimised;
 
 and, seldom, ``_step`` (the training step itself), ``_output`` (how the network is called) or
@@ -165,7 +165,7 @@ class TorchEstimator(BaseEstimator):
 
     def _read(self, X, reset):
         """Return what the network is fed, as a dict of tensors with an "X" among them."""
-        X = validate_data(self, _modality(X, self.modality, fitting=reset), reset=reset,
+        X = validate_data(self, select_modality(X, self.modality, fitting=reset), reset=reset,
                           allow_nd=True, dtype=[np.float32, np.uint8])
         X, kind = canonical(X, self.input_type)
         if kind == "table" and X.dtype == np.uint8:
@@ -178,8 +178,11 @@ class TorchEstimator(BaseEstimator):
                              f"{self._shape}.")
         return {"X": as_tensor(X)}
 
-    def _prepare(self, X, y):
-        """Return what else belongs to each training sample, as a dict of tensors."""
+    def _prepare(self, X, y, data):
+        """Return what else belongs to each training sample, as a dict of tensors.
+
+        ``X`` and ``y`` are as the user gave them, ``data`` holds them as tensors.
+        """
         return {}
 
     def _build(self, data):
@@ -253,10 +256,10 @@ class TorchEstimator(BaseEstimator):
             random_state=int(torch.randint(2**31 - 1, ())))
         return tuple(TensorData(**data[torch.from_numpy(part)]) for part in (train, valid))
 
-    def _run(self, X):
-        """Return the network's Output for all of X, as arrays."""
+    def _run(self, X, **extra):
+        """Return the network's Output for all of X, as arrays; ``extra`` tensors go beside X."""
         check_is_fitted(self)
-        data = TensorData(**self._read(X, reset=False))
+        data = TensorData(**{**self._read(X, reset=False), **extra})
         module, device = self.net_.module_.eval(), self.net_.device
         outputs = []
         with torch.inference_mode():
@@ -343,7 +346,7 @@ class TorchClassifier(ClassifierMixin, TorchEstimator):
             raise ValueError(f"augmentation={self.augmentation!r} is for images, but X holds a "
                              f"{self._kind}; use augmentation=None.")
         data["y"] = torch.from_numpy(codes)
-        data.update(self._prepare(X, y))
+        data.update(self._prepare(X, y, data))
         self._train(data, stratify=codes)
         return self
 
@@ -603,6 +606,27 @@ def encode_labels(y, name, takes_unlabelled=False):
     return codes, classes
 
 
+def label_codes(y, classes):
+    """Turn labels into positions in ``classes``; -1 where there is no label.
+
+    Raises
+    ------
+    ValueError
+        On a label that is none of the classes.
+    """
+    y = column_or_1d(y)
+    position = {label: code for code, label in enumerate(classes.tolist())}
+    codes = np.full(len(y), UNLABELLED, dtype=np.int64)
+    labelled = labelled_mask(y)
+    for i, label in enumerate(y.tolist()):
+        if label in position:
+            codes[i] = position[label]
+        elif labelled[i]:
+            raise ValueError(f"y holds the label {label!r}, which is none of the classes "
+                             f"{classes.tolist()} of the fit.")
+    return codes
+
+
 def labelled_mask(y):
     """Tell which samples have a label: not -1, and neither None nor NaN among objects."""
     y = np.asarray(y)
@@ -619,7 +643,11 @@ def take(X, index):
     return _safe_indexing(X, index)
 
 
-def _modality(X, modality, fitting):
+def select_modality(X, modality, fitting):
+    """Return the modality to read of a dict by its name, or of a table by its columns.
+
+    To predict, the modality alone will do in place of the dict.
+    """
     if isinstance(X, Mapping):
         if modality is None:
             raise ValueError(f"X holds the modalities {list(X)}: say which one to read, as in "

@@ -134,7 +134,7 @@ class MultiTeacherDistiller(TorchClassifier, TeacherComposition):
                              "numbers, one a teacher and not all of them zero.")
         return weights / weights.sum()
 
-    def _prepare(self, X, y):
+    def _prepare(self, X, y, data):
         self.teachers_ = []
         if not self.teachers:
             return {}

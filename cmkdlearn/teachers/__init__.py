@@ -2,5 +2,6 @@
 
 from cmkdlearn.teachers._ensemble import TeacherEnsemble
 from cmkdlearn.teachers._unimodal import UnimodalTeacher
+from cmkdlearn.teachers._wordnet import WordNetRelaxedTeacher
 
-__all__ = ["TeacherEnsemble", "UnimodalTeacher"]
+__all__ = ["TeacherEnsemble", "UnimodalTeacher", "WordNetRelaxedTeacher"]

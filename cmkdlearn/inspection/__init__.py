@@ -1,0 +1,11 @@
+"""Looking into teachers: what they read, and what they give away."""
+
+from cmkdlearn.inspection._attribution import ModalityAttributionDisplay, modality_attribution
+from cmkdlearn.inspection._leakage import LabelLeakageDisplay, label_leakage
+
+__all__ = [
+    "LabelLeakageDisplay",
+    "ModalityAttributionDisplay",
+    "label_leakage",
+    "modality_attribution",
+]
