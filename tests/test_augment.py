@@ -227,6 +227,17 @@ def test_strong_at_magnitude_zero_only_equalises(images):
     assert allowed.all()
 
 
+def test_strong_goes_both_ways():
+    augment = StrongAugmentation(padding=0, flip=0, n_ops=1, magnitude=30, autoaugment=0)
+    changed = seeded(0, augment, torch.ones(1000, 1, 32, 32))[:, 0]
+    empty = {"left": changed[:, :, :14], "right": changed[:, :, -14:],
+             "top": changed[:, :14], "bottom": changed[:, -14:]}
+    # 150 / 331 of 32 pixels are 14; one operation in 14 shifts along either axis
+    shifts = {side: (part == 0).flatten(1).all(1).sum().item() for side, part in empty.items()}
+    solarized = (changed == 0).flatten(1).all(1).sum().item()
+    assert all(15 < n - solarized < 60 for n in shifts.values()), shifts
+
+
 def test_strong_without_operations_is_the_identity(images):
     augment = StrongAugmentation(padding=0, flip=0, n_ops=0, autoaugment=0)
     assert torch.equal(augment(images), images)
