@@ -1,0 +1,188 @@
+"""Algorithm 1 of Guo et al.: which nouns stand in for the class names."""
+
+import numpy as np
+from scipy.special import logsumexp
+from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
+from sklearn.cluster import KMeans, MiniBatchKMeans
+from sklearn.preprocessing import normalize
+from sklearn.utils.validation import check_array, check_is_fitted, validate_data
+
+from cmkdlearn._validation import check_number
+
+IMAGES_PER_CLUSTER = 300
+CLUSTERS_PER_CLASS = 3
+MINI_BATCH_ABOVE = 20_000  # images
+CHUNK_BYTES = 2**26
+
+
+class WordNetRelaxer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
+    """Relaxed text for images, without a look at their labels: Algorithm 1 of [1]_.
+
+    The images' embeddings are clustered into M centres m_k. Each candidate noun n_i goes to its
+    most similar centre, arg max over k of S_ki = m_k · n_i, and in each cluster the nouns of
+    highest softmax(S_ki) stay, the softmax running over the centres: how surely a noun belongs to
+    this one. An image's relaxed text is the most similar noun of its own cluster.
+
+    Parameters
+    ----------
+    nouns : sequence of str
+        Candidates.
+    noun_embeddings : array-like of shape (n_nouns, d)
+        Their text embeddings in the space of the images, as
+        :func:`~cmkdlearn.text.encode_prompts` returns them.
+    n_clusters : int or "auto", default="auto"
+        M. "auto" is one centre per 300 images as in TAC [2]_, and at least three a class; never
+        more than there are distinct images.
+    nouns_per_cluster : int, default=5
+    n_classes : int, default=1
+        For ``n_clusters="auto"``.
+    random_state : int, RandomState or None, default=None
+        Of the clustering: K-means on normalised embeddings, with centres renormalised
+        (MiniBatchKMeans above 20,000 images).
+
+    Attributes
+    ----------
+    cluster_centers_ : ndarray of shape (M, d)
+        L2-normalised, float32.
+    noun_indices_ : ndarray of shape (n_kept,)
+        The kept nouns' positions among the candidates, cluster by cluster, the surest first.
+    nouns_ : list of str
+        The kept nouns.
+    noun_embeddings_ : ndarray of shape (n_kept, d)
+        L2-normalised, float32.
+    noun_clusters_ : ndarray of shape (n_kept,)
+        The cluster of each. A cluster to which no noun went has none; its images go to the
+        nearest centre that has.
+
+    References
+    ----------
+    .. [1] Guo et al. "Crossmodal Knowledge Distillation with WordNet-Relaxed Text Embeddings
+       for Robust Image Classification".
+    .. [2] Li et al. "Image Clustering with External Guidance", ICML 2024.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from cmkdlearn.text import WordNetRelaxer
+    >>> images = np.array([[1.0, 0.0], [0.9, 0.1], [0.0, 1.0], [0.1, 0.9]])
+    >>> relaxer = WordNetRelaxer(["east", "north", "north-east"], [[1, 0], [0, 1], [0.6, 0.8]],
+    ...                          n_clusters=2, nouns_per_cluster=1, random_state=0).fit(images)
+    >>> [relaxer.nouns_[i] for i in relaxer.assign(images)]
+    ['east', 'east', 'north', 'north']
+    """
+
+    def __init__(self, nouns, noun_embeddings, *, n_clusters="auto", nouns_per_cluster=5,
+                 n_classes=1, random_state=None):
+        self.nouns = nouns
+        self.noun_embeddings = noun_embeddings
+        self.n_clusters = n_clusters
+        self.nouns_per_cluster = nouns_per_cluster
+        self.n_classes = n_classes
+        self.random_state = random_state
+
+    def fit(self, X, y=None):
+        """Cluster the images and choose the nouns.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, d)
+            Image embeddings.
+        y : None
+            Ignored: no label is looked at.
+
+        Returns
+        -------
+        self
+        """
+        V = normalize(validate_data(self, X, dtype=np.float32))
+        N = self._candidates(V.shape[1])
+        check_number("nouns_per_cluster", self.nouns_per_cluster, low=1, integer=True)
+        if len(N) < self.nouns_per_cluster:
+            raise ValueError(f"nouns holds {len(N)} candidates, fewer than nouns_per_cluster="
+                             f"{self.nouns_per_cluster}; offer more nouns.")
+        M = self._cluster(V)
+        cluster, certainty = _nearest_centre(N, M)
+        # cluster by cluster, the surest noun first; ties go to the earlier candidate
+        order = np.lexsort((np.arange(len(N)), -certainty, cluster))
+        rank = np.arange(len(N)) - np.searchsorted(cluster[order], cluster[order])
+        kept = order[rank < self.nouns_per_cluster]
+        self.cluster_centers_ = M
+        self.noun_indices_ = kept
+        self.nouns_ = [self.nouns[i] for i in kept]
+        self.noun_embeddings_ = N[kept]
+        self.noun_clusters_ = cluster[kept]
+        self._n_features_out = V.shape[1]
+        return self
+
+    def _candidates(self, n_features):
+        N = check_array(self.noun_embeddings, dtype=np.float32, input_name="noun_embeddings")
+        if len(N) != len(self.nouns):
+            raise ValueError(f"nouns holds {len(self.nouns)} words and noun_embeddings {len(N)} "
+                             "rows; give one row a word.")
+        if N.shape[1] != n_features:
+            raise ValueError(f"noun_embeddings have {N.shape[1]} dimensions and X has {n_features}; "
+                             "they must share one space.")
+        return normalize(N)
+
+    def _cluster(self, V):
+        n_distinct = len(np.unique(V, axis=0))
+        if self.n_clusters == "auto":
+            M = max(round(len(V) / IMAGES_PER_CLUSTER), CLUSTERS_PER_CLASS * self.n_classes)
+            M = min(M, n_distinct)
+        else:
+            M = check_number("n_clusters", self.n_clusters, low=1, integer=True)
+            if M > n_distinct:
+                raise ValueError(f"n_clusters={M} is more than the {n_distinct} distinct images.")
+        method = KMeans if len(V) <= MINI_BATCH_ABOVE else MiniBatchKMeans
+        centres = method(M, n_init=1, random_state=self.random_state).fit(V).cluster_centers_
+        return normalize(centres.astype(np.float32))
+
+    def assign(self, X):
+        """Return which kept noun stands for each image, (n,) int.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, d)
+            Image embeddings.
+        """
+        check_is_fitted(self)
+        V = normalize(validate_data(self, X, reset=False, dtype=np.float32))
+        named = np.unique(self.noun_clusters_)
+        cluster = named[_nearest_centre(V, self.cluster_centers_[named])[0]]
+        nearest = np.empty(len(V), dtype=np.int64)
+        for k in np.unique(cluster):
+            here = np.flatnonzero(self.noun_clusters_ == k)
+            images = cluster == k
+            nearest[images] = here[(V[images] @ self.noun_embeddings_[here].T).argmax(axis=1)]
+        return nearest
+
+    def transform(self, X):
+        """Return each image's relaxed text embedding, (n, d) float32.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, d)
+            Image embeddings.
+        """
+        rows = self.assign(X)
+        return self.noun_embeddings_[rows]
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.transformer_tags.preserves_dtype = ["float32"]
+        return tags
+
+
+def _nearest_centre(vectors, centres):
+    """Return each vector's most similar centre, and its softmax probability among the centres.
+
+    In chunks: for all of WordNet's nouns and a thousand centres S has half a gigabyte.
+    """
+    step = max(1, CHUNK_BYTES // (4 * len(centres)))
+    nearest = np.empty(len(vectors), dtype=np.int64)
+    certainty = np.empty(len(vectors), dtype=np.float32)
+    for i in range(0, len(vectors), step):
+        S = vectors[i:i + step] @ centres.T
+        nearest[i:i + step] = S.argmax(axis=1)
+        certainty[i:i + step] = np.exp(S.max(axis=1) - logsumexp(S, axis=1))
+    return nearest, certainty
