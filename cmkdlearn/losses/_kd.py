@@ -26,6 +26,11 @@ def kd(student_logits, teacher_logits, temperature=4.0):
     Tensor of shape ()
         In nats.
 
+    Raises
+    ------
+    ValueError
+        If the temperature is not above 0.
+
     References
     ----------
     .. [1] Hinton, Vinyals, Dean. "Distilling the Knowledge in a Neural Network", 2015.
@@ -42,6 +47,7 @@ def kd(student_logits, teacher_logits, temperature=4.0):
     >>> round(kd(torch.zeros(1, 2), T, temperature=1.0).item(), 4)   # ln 2 - H(0.88, 0.12)
     0.3278
     """
+    check_number("temperature", temperature, low=0, open_low=True)
     log_p = F.log_softmax(teacher_logits / temperature, dim=1)
     log_q = F.log_softmax(student_logits / temperature, dim=1)
     return temperature**2 * F.kl_div(log_q, log_p, reduction="batchmean", log_target=True)
