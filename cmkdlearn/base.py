@@ -32,7 +32,15 @@ from torch import nn
 from cmkdlearn._validation import check_number, check_option
 from cmkdlearn.losses import Output
 from cmkdlearn.nn.augment import augmentation
-from cmkdlearn.nn.data import BatchLoader, TensorData, as_tensor, move, resolve_device, seeded
+from cmkdlearn.nn.data import (
+    BatchLoader,
+    TensorData,
+    as_it_is,
+    as_tensor,
+    move,
+    resolve_device,
+    seeded,
+)
 from cmkdlearn.nn.inputs import canonical
 from cmkdlearn.nn.modules import build_classifier
 from cmkdlearn.nn.net import Net
@@ -238,6 +246,7 @@ class TorchEstimator(BaseEstimator):
             callbacks = [*callbacks, ("early_stopping", EarlyStopping(
                 patience=self.n_iter_no_change, load_best=True, sink=noop))]
         params = {"iterator_train": BatchLoader, "iterator_train__shuffle": True,
+                  "iterator_train__collate_fn": as_it_is,
                   **{name: value for name, value in self._net_params().items()
                      if not name.startswith("module__")}, "callbacks": callbacks}
         return Net(module, self._criterion(), method=self, optimizer=self.optimizer, lr=self.lr,

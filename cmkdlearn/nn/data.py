@@ -38,6 +38,10 @@ class TensorData(Dataset):
         return Bunch(**{name: _each(value, lambda t: t[index])
                         for name, value in self.tensors.items()})
 
+    def __getitems__(self, indices):
+        """Let a plain ``DataLoader`` slice a whole batch too."""
+        return self[torch.as_tensor(indices)]
+
     def to(self, device):
         """Move all tensors to a device."""
         return TensorData(**{name: _each(value, lambda t: t.to(device))
@@ -57,6 +61,11 @@ class TensorData(Dataset):
         return sum(sizes)
 
 
+def as_it_is(batch):
+    """Collate what is a batch already."""
+    return batch
+
+
 class BatchLoader(DataLoader):
     """A ``DataLoader`` that asks its dataset for a whole batch at once.
 
@@ -64,9 +73,10 @@ class BatchLoader(DataLoader):
     since batch normalisation has no statistics of one.
     """
 
-    def __init__(self, dataset, batch_size=128, shuffle=False, drop_last=False, **kwargs):
+    def __init__(self, dataset, batch_size=128, shuffle=False, drop_last=False,
+                 collate_fn=as_it_is, **kwargs):
         sampler = _Batches(dataset, batch_size, shuffle, drop_last)
-        super().__init__(dataset, batch_size=None, sampler=sampler, collate_fn=_identity, **kwargs)
+        super().__init__(dataset, batch_size=None, sampler=sampler, collate_fn=collate_fn, **kwargs)
 
 
 class _Batches(Sampler):
@@ -106,10 +116,20 @@ def seeded(seed, device="cpu"):
 
 
 def resolve_device(device):
-    """Return ``device``; for "auto" the GPU, where there is one."""
-    if device != "auto":
-        return torch.device(device)
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    """Return ``device``; for "auto" the GPU, where there is one.
+
+    Raises
+    ------
+    ValueError
+        If there is no such device.
+    """
+    if device == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        return torch.empty(0, device=torch.device(device)).device
+    except (RuntimeError, TypeError, AssertionError) as error:
+        raise ValueError(f'device={device!r}: there is no such device here; use "auto", "cpu" or '
+                         f'the name of one that torch knows ({str(error).splitlines()[0]}).') from error
 
 
 def fits_on(device, nbytes):
@@ -126,7 +146,3 @@ def _each(value, function):
         items = [_each(item, function) for item in value]
         return type(value)(*items) if hasattr(value, "_fields") else tuple(items)
     return function(value)
-
-
-def _identity(batch):
-    return batch

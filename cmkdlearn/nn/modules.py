@@ -71,19 +71,19 @@ class Standardise(nn.Module):
         self.register_buffer("std", std)
 
     @classmethod
-    def of(cls, X, kind, chunk=4096):
-        """Measure the statistics of a tensor, a chunk at a time."""
+    def of(cls, X, kind, chunk=2**22):
+        """Measure the statistics of a tensor, about ``chunk`` numbers at a time."""
         axes = (0, 2, 3) if kind == "image" else tuple(range(X.ndim - 1))
         to_float = ToFloat()
 
         def mean_of(function):
             total = sum(function(to_float(part).double()).sum(axes, keepdim=True)
-                        for part in X.split(chunk))
+                        for part in X.split(max(1, chunk // X[0].numel())))
             return (total / (X.numel() / total.numel()))[0]
 
         mean = mean_of(lambda part: part)
         std = mean_of(lambda part: (part - mean) ** 2).sqrt()
-        std[std < 1e-6 * mean.abs().clamp(min=1e-6)] = 1
+        std[std <= 1e-9 * mean.abs()] = 1  # float32 holds nothing finer
         return cls(mean.float(), std.float())
 
     def forward(self, x):
@@ -108,7 +108,7 @@ def mlp(in_features, hidden=(256,), dropout=0.0):
     return nn.Sequential(*layers), width
 
 
-def build_classifier(module, X, kind, n_classes, **kwargs):
+def build_classifier(module, X, kind, n_classes, /, **kwargs):
     """Make the network that an estimator's ``module`` parameter stands for.
 
     Parameters
@@ -153,7 +153,7 @@ def build_classifier(module, X, kind, n_classes, **kwargs):
     return _split(network, X, n_classes)
 
 
-def _timm_classifier(name, X, kind, n_classes, pretrained=False, **kwargs):
+def _timm_classifier(name, X, kind, n_classes, /, pretrained=False, **kwargs):
     import timm
 
     if kind != "image":
@@ -185,7 +185,11 @@ def _split(network, X, n_classes):
     probe = ToFloat()(X[:2])
     with torch.inference_mode():
         # eval mode of a copy: dropout off, batch statistics untouched
-        logits = copy.deepcopy(network).eval()(probe)
+        try:
+            logits = copy.deepcopy(network).eval()(probe)
+        except Exception as error:
+            raise ValueError(f"module cannot read a batch of X, of shape {tuple(probe.shape)}: "
+                             f"{error}") from error
     if not isinstance(logits, torch.Tensor) or logits.shape != (len(probe), n_classes):
         got = tuple(logits.shape) if isinstance(logits, torch.Tensor) else type(logits).__name__
         raise ValueError(f"module returned {got} for {len(probe)} samples of {n_classes} classes; "
