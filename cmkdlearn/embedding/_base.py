@@ -1,0 +1,168 @@
+"""What embedders share: input checks, batches, precision and the cache."""
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
+
+from cmkdlearn._validation import check_number, check_option
+from cmkdlearn.embedding._cache import EmbeddingCache, array_digest
+from cmkdlearn.nn.data import resolve_device
+from cmkdlearn.nn.inputs import INPUT_TYPES, as_images
+
+
+class Embedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
+    """Base of the embedders: images and texts as unit vectors of one space.
+
+    A subclass says which network embeds, and what makes its embeddings the ones they are:
+
+    - ``_network(device)`` returns a module with ``encode_image``, from images (b, 3, H, W) in
+      [0, 1] on ``device`` to (b, d), and ``encode_text``, from a list of b texts to (b, d). It
+      must not be kept on the instance: a module-level cache holds it, so that use leaves the
+      embedder's pickle and hash as they were, and clones share one network.
+    - ``_identity()`` returns a dict, fit for JSON, of all that the embeddings depend on: the
+      model's parameters and the digests of its weights. It is part of every cache key.
+    - ``_n_features_out`` is d.
+    - ``_check_params()`` checks the subclass's own parameters, then calls this one.
+
+    It stores ``input_type``, ``batch_size``, ``device``, ``memory`` and ``verbose``.
+    """
+
+    def fit(self, X, y=None):
+        """Check the parameters and the images. Nothing is learned.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, H, W), (n, H, W, C) or (n, C, H, W)
+            Images, uint8 or floating-point in [0, 1].
+        y : ignored
+
+        Returns
+        -------
+        self : Embedder
+        """
+        self._check_params()
+        self._images(X)
+        return self
+
+    def transform(self, X):
+        """Embed images.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, H, W), (n, H, W, C) or (n, C, H, W)
+            Grey or RGB images, uint8 or floating-point in [0, 1].
+
+        Returns
+        -------
+        V : ndarray of shape (n, d), float32
+            One unit vector an image.
+        """
+        self._check_params()
+        X = self._images(X)
+        return self._embed(
+            key=lambda: {"images": array_digest(X)}, n=len(X), what="images",
+            encode=lambda network, start, stop: network.encode_image(
+                _unit_rgb(X[start:stop], resolve_device(self.device))))
+
+    def encode_text(self, texts):
+        """Embed texts.
+
+        Parameters
+        ----------
+        texts : list of str
+            None of them empty.
+
+        Returns
+        -------
+        N : ndarray of shape (len(texts), d), float32
+            One unit vector a text, in the space of the images' embeddings.
+        """
+        self._check_params()
+        texts = _check_texts(texts)
+        # Texts of like length share a batch, which spends little on padding.
+        order = sorted(range(len(texts)), key=lambda i: len(texts[i]))
+
+        def encode(network, start, stop):
+            return network.encode_text([texts[i] for i in order[start:stop]])
+
+        def restore(rows):
+            embeddings = np.empty_like(rows)
+            embeddings[order] = rows
+            return embeddings
+
+        return self._embed(key=lambda: {"texts": texts}, n=len(texts), what="texts",
+                           encode=encode, restore=restore)
+
+    def _embed(self, *, key, n, what, encode, restore=lambda rows: rows):
+        device = resolve_device(self.device)
+        on_gpu = device.type == "cuda"
+
+        def identified():
+            return {"class": type(self).__name__, "half": on_gpu, **self._identity(), **key()}
+
+        def compute():
+            network = self._network(device)
+            starts = range(0, n, self.batch_size)
+            if self.verbose:
+                from tqdm.auto import tqdm
+                starts = tqdm(starts, desc=f"{type(self).__name__}: {what}", unit="batch")
+            with torch.inference_mode(), torch.autocast(device.type, enabled=on_gpu):
+                rows = [F.normalize(encode(network, i, min(i + self.batch_size, n)).float())
+                        for i in starts]
+            return restore(torch.cat(rows).cpu().numpy())
+
+        return EmbeddingCache(self.memory)(identified, compute)
+
+    def _check_params(self):
+        check_number("batch_size", self.batch_size, low=1, integer=True)
+        if self.input_type is not None:
+            check_option("input_type", self.input_type, INPUT_TYPES)
+        EmbeddingCache(self.memory)
+
+    def _images(self, X):
+        X = as_images(X, self.input_type)
+        if len(X) == 0:
+            raise ValueError(f"X of shape {X.shape} holds no image; give at least one.")
+        if X.shape[1] not in (1, 3):
+            raise ValueError(f"Images must have 1 or 3 channels; X has {X.shape[1]} (as images "
+                             f"{X.shape}). Drop an alpha channel, as in X[..., :3].")
+        if X.dtype.kind == "f":
+            if X.min() < 0 or X.max() > 1:
+                raise ValueError(f"Floating-point images must lie in [0, 1]; X reaches from "
+                                 f"{X.min():g} to {X.max():g}. Scale it, as in X / 255, or pass "
+                                 "uint8; standardisation is the embedder's own business.")
+        elif X.dtype != np.uint8:
+            raise TypeError(f"Images must be uint8, or floating-point in [0, 1]; X has dtype "
+                            f"{X.dtype}. Values from 0 to 255 become X.astype('uint8').")
+        return X
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.two_d_array = False
+        tags.input_tags.three_d_array = True
+        tags.requires_fit = False
+        return tags
+
+
+def _unit_rgb(images, device):
+    """Bring a batch to the device as RGB (b, 3, H, W), float32 in [0, 1]."""
+    dtype = np.uint8 if images.dtype == np.uint8 else np.float32
+    batch = torch.from_numpy(np.array(images, dtype=dtype)).to(device, non_blocking=True)
+    if dtype == np.uint8:
+        batch = batch.float() / 255
+    return batch.expand(-1, 3, -1, -1)
+
+
+def _check_texts(texts):
+    if isinstance(texts, (str, bytes)) or not np.iterable(texts):
+        raise TypeError(f"texts={texts!r} is a {type(texts).__name__}; it must be a list of strings.")
+    texts = list(texts)
+    if not texts:
+        raise ValueError("texts is empty; give at least one string.")
+    for i, text in enumerate(texts):
+        if not isinstance(text, str):
+            raise TypeError(f"texts[{i}]={text!r} is a {type(text).__name__}; it must be a string.")
+        if not text.strip():
+            raise ValueError(f"texts[{i}]={text!r} is empty; each text needs at least one word.")
+    return texts
