@@ -84,6 +84,7 @@ class Standardise(nn.Module):
         mean = mean_of(lambda part: part)
         std = mean_of(lambda part: (part - mean) ** 2).sqrt()
         std[std <= 1e-9 * mean.abs()] = 1  # float32 holds nothing finer
+        std[std <= 1e-12 * std.max()] = 1  # rounding, not signal
         return cls(mean.float(), std.float())
 
     def forward(self, x):
@@ -108,7 +109,7 @@ def mlp(in_features, hidden=(256,), dropout=0.0):
     return nn.Sequential(*layers), width
 
 
-def build_classifier(module, X, kind, n_classes, /, **kwargs):
+def build_classifier(module, X, kind, n_classes, preprocess=None, /, **kwargs):
     """Make the network that an estimator's ``module`` parameter stands for.
 
     Parameters
@@ -121,6 +122,8 @@ def build_classifier(module, X, kind, n_classes, /, **kwargs):
         Training data in canonical layout.
     kind : {"table", "image", "sequence"}
     n_classes : int
+    preprocess : Module, optional
+        In place of the standardisation of a table or a sequence.
     **kwargs
         For the constructor (``module__*`` of the estimator).
 
@@ -138,7 +141,8 @@ def build_classifier(module, X, kind, n_classes, /, **kwargs):
         if module == "auto" and kind != "image":
             body, width = mlp(X.shape[-1], **kwargs)
             encoder = nn.Sequential(MeanOverTime(), body) if kind == "sequence" else body
-            return Classifier(encoder, nn.Linear(width, n_classes), Standardise.of(X, kind))
+            return Classifier(encoder, nn.Linear(width, n_classes),
+                              preprocess or Standardise.of(X, kind))
         return _timm_classifier(module, X, kind, n_classes, **kwargs)
     if inspect.isclass(module) and issubclass(module, nn.Module):
         network = module(**kwargs)

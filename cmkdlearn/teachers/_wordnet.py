@@ -13,7 +13,7 @@ from torch import nn
 from cmkdlearn._validation import check_number, check_option
 from cmkdlearn.base import TorchTeacher, label_codes, select_modality
 from cmkdlearn.nn.data import as_tensor
-from cmkdlearn.nn.modules import build_classifier
+from cmkdlearn.nn.modules import Standardise, build_classifier
 from cmkdlearn.text import DEFAULT_TEMPLATES, WordNetNouns, WordNetRelaxer, encode_prompts
 
 RELAXED = -1  # in place of a label code: this sample's text is the relaxed one
@@ -265,8 +265,11 @@ class WordNetRelaxedTeacher(TorchTeacher):
                                learnable=self.learnable_text and self.relaxation == "wordnet")
         inputs = join(data["X"] if self.use_image else None,
                       text(data["relaxed"], data["shown"]).detach() if text else None)
+        # unit vectors become of unit variance; feature by feature, a text that learns would leave
+        # the scale it was standardised by
+        scale = Standardise(torch.zeros(()), torch.tensor(data["X"].shape[1] ** -0.5))
         classifier = build_classifier(self.module, inputs, "table", len(self.classes_),
-                                      **self._module_params())
+                                      scale, **self._module_params())
         return MultimodalClassifier(classifier, text, self.use_image)
 
     def _output(self, module, batch):
