@@ -1,40 +1,52 @@
-PYTHON ?= python3
-VENV := .venv
-BIN := $(VENV)/bin
+# A virtual environment in .venv, made once from constraints.txt, serves all targets.
 
-.PHONY: help demo test test-slow lint docs bench clean
+PYTHON ?= python3
+VENV = .venv
+BIN = $(VENV)/bin
+READY = $(VENV)/.ready
+
+.PHONY: help demo test test-all lint docs bench clean
 
 help:
-	@echo "make demo   set up, then teach a student on photographs of clothes (examples/quickstart.py)"
-	@echo "make test   set up, then run the tests"
-	@echo "make lint   ruff"
-	@echo "make docs   the site, in docs/_build/html"
-	@echo "make bench  the benchmarks; each writes its JSON to docs/results"
+	@echo "make demo      the quickstart: teachers that read text, and the students they teach"
+	@echo "make test      the tests that take minutes"
+	@echo "make test-all  the slow ones too"
+	@echo "make lint      style and likely mistakes"
+	@echo "make docs      the site, into docs/_build/html"
+	@echo "make bench     the benchmarks: one JSON report each"
+	@echo "make clean     remove .venv and whatever else was made"
+	@echo "PYTHON=...     the interpreter to make .venv with (3.11 or later; now $(PYTHON))"
 
-demo: $(VENV)/.test
+demo: $(READY)
 	$(BIN)/python examples/quickstart.py
 
-test: $(VENV)/.test
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2
+test: $(READY)
+	$(BIN)/python -m pytest -n auto
 
-test-slow: $(VENV)/.test
-	$(BIN)/python -m pytest -m slow
+test-all: $(READY)
+	$(BIN)/python -m pytest -n auto -m ""
 
-lint: $(VENV)/.dev
+lint: $(READY)
 	$(BIN)/ruff check .
 
-docs: $(VENV)/.dev
-	$(BIN)/python -m sphinx -W --keep-going -b html docs docs/_build/html
+docs: $(READY)
+	$(BIN)/python -m sphinx -b html -W --keep-going docs docs/_build/html
 
-bench: $(VENV)/.test
-	for name in noun_selection embedding epoch grid_search; do $(BIN)/python -m benchmarks.$$name; done
+bench: $(READY)
+	@for file in benchmarks/[!_]*.py; do \
+		echo "$$file"; \
+		$(BIN)/python -m "benchmarks.$$(basename "$$file" .py)" || exit 1; \
+	done
+
+$(READY): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and \
+		"Python 3.11 or later is needed; name one, as in: make PYTHON=python3.12")'
+	@echo "Setting up $(VENV): once, and some minutes (PyTorch is large)."
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --constraint constraints.txt --editable ".[dev]"
+	@touch $(READY)
 
 clean:
-	rm -rf $(VENV) docs/_build docs/auto_examples docs/generated .cache
-
-# One virtual environment; each stamp stands for the extra that is installed in it.
-$(VENV)/.%: pyproject.toml constraints.txt
-	@echo "Setting up $(VENV) with the extra '$*': some minutes, once"
-	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[$*]"
-	touch $@
+	rm -rf $(VENV) .cache .coverage* .hypothesis .pytest_cache .ruff_cache *.egg-info build dist \
+		docs/_build docs/auto_examples docs/generated docs/sg_execution_times.rst
+	find benchmarks cmkdlearn docs examples tests tools -name __pycache__ -prune -exec rm -rf {} +

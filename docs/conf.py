@@ -1,0 +1,88 @@
+"""The site: ``make docs``."""
+
+import inspect
+import os
+import re
+
+import matplotlib
+
+import cmkdlearn
+
+matplotlib.use("Agg")
+
+project = "cmkdlearn"
+author = "The cmkdlearn developers"
+copyright = f"2026, {author}"
+version = release = cmkdlearn.__version__
+
+extensions = [
+    "sphinx.ext.autodoc",
+    "sphinx.ext.autosummary",
+    "sphinx.ext.mathjax",
+    "sphinx.ext.viewcode",
+    "numpydoc",
+    "sphinx_copybutton",
+    "sphinx_design",
+    "sphinx_gallery.gen_gallery",
+]
+exclude_patterns = ["_build", "_templates"]
+templates_path = ["_templates"]
+default_role = "literal"
+
+autodoc_typehints = "none"
+autosummary_generate = True
+numpydoc_show_class_members = False
+
+# Pages called plot_* are run; the quickstart takes minutes, and is run where that is asked for.
+sphinx_gallery_conf = {
+    "examples_dirs": "../examples",
+    "gallery_dirs": "auto_examples",
+    "filename_pattern": r"/(plot_|quickstart)" if "CMKDLEARN_DOCS_ALL" in os.environ else "/plot_",
+    "abort_on_example_error": True,
+    "download_all_examples": False,
+    "min_reported_time": 1,
+    "plot_gallery": "True",
+    "show_signature": False,
+}
+
+copybutton_prompt_text = r">>> |\.\.\. |\$ "
+copybutton_prompt_is_regexp = True
+
+html_theme = "pydata_sphinx_theme"
+html_title = f"cmkdlearn {release}"
+html_static_path = ["_static"]
+html_css_files = ["cmkdlearn.css"]
+html_show_sourcelink = False
+html_theme_options = {
+    "footer_start": ["copyright"],
+    "footer_end": [],
+    "navbar_align": "left",
+    "secondary_sidebar_items": ["page-toc"],
+    "show_prev_next": False,
+}
+html_sidebars = {"install": [], "development": []}
+
+# What a class inherits from scikit-learn or torch is theirs to document, but for what its users
+# call every day.
+INHERITED = {"fit_transform", "score"}
+
+
+def skip_foreign(app, what, name, member, skip, options):
+    """Leave out members of a class that are defined outside this package."""
+    if what != "class" or name in INHERITED:
+        return None
+    function = inspect.unwrap(member.fget if isinstance(member, property) else member)
+    module = getattr(function, "__module__", None)
+    return True if module is None or not module.startswith("cmkdlearn") else None
+
+
+def unlink_foreign(app, what, name, member, options, lines):
+    """Let links in inherited docstrings, which lead into other sites, be plain text."""
+    if name.rpartition(".")[2] in INHERITED:
+        lines[:] = [re.sub(r":ref:`(.+?)\s*<.+?>`", r"\1", line) for line in lines]
+
+
+def setup(app):
+    """Register the above."""
+    app.connect("autodoc-skip-member", skip_foreign)
+    app.connect("autodoc-process-docstring", unlink_foreign)

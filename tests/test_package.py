@@ -1,0 +1,102 @@
+"""The package as a whole: what importing it costs, what it promises, and what is shipped."""
+
+import importlib
+import importlib.metadata
+import inspect
+import pkgutil
+import re
+import subprocess
+import sys
+import tarfile
+import zipfile
+from pathlib import Path
+
+import pytest
+from numpydoc.docscrape import get_doc_object
+
+import cmkdlearn
+
+ROOT = Path(__file__).parents[1]
+OPTIONAL = ["captum", "kornia", "matplotlib", "nltk", "open_clip", "ot", "sentence_transformers",
+            "timm", "torchvision", "transformers"]
+PACKAGES = [f"cmkdlearn.{module.name}" for module in pkgutil.iter_modules(cmkdlearn.__path__)
+            if not module.name.startswith("_")]
+PUBLIC = [(package, name) for package in PACKAGES
+          for name in getattr(importlib.import_module(package), "__all__", [])]
+DOCUMENTED = [(package, name) for package, name in PUBLIC
+              if callable(getattr(importlib.import_module(package), name))]
+
+
+def listed_in_the_reference():
+    """The (module, name) pairs of docs/api.rst."""
+    listed, module = [], None
+    for line in (ROOT / "docs" / "api.rst").read_text().splitlines():
+        if match := re.match(r"\.\. currentmodule:: (\S+)", line):
+            module = match[1]
+        elif match := re.match(r"   (\w+)$", line):
+            listed.append((module, match[1]))
+    return listed
+
+
+def parameters(described):
+    """Names of a function's parameters, or of those that a class does not inherit."""
+    function = described.__init__ if inspect.isclass(described) else described
+    if not getattr(function, "__module__", "").startswith("cmkdlearn"):
+        return []  # the constructor is inherited
+    args, varargs, varkw = inspect.getargs(function.__code__)
+    starred = [f"*{varargs}"] * bool(varargs) + [f"**{varkw}"] * bool(varkw)
+    return [name for name in args if name != "self"] + starred
+
+
+def test_import_is_light():
+    script = (f"import importlib, sys\nfor name in {PACKAGES}: importlib.import_module(name)\n"
+              f"print([name for name in {OPTIONAL} if name in sys.modules])")
+    found = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True,
+                           check=True)
+    assert found.stdout.strip() == "[]"
+
+
+def test_version_is_the_metadatas():
+    try:
+        installed = importlib.metadata.version("cmkdlearn")
+    except importlib.metadata.PackageNotFoundError:
+        pytest.skip("cmkdlearn is not installed")
+    assert installed == cmkdlearn.__version__
+
+
+@pytest.mark.parametrize(("package", "name"), DOCUMENTED)
+def test_docstring_fits_the_signature(package, name):
+    described = getattr(importlib.import_module(package), name)
+    doc = get_doc_object(described)
+    assert " ".join(doc["Summary"]).endswith(".")
+    documented = {name for entry in doc["Parameters"] for name in entry.name.split(", ")}
+    assert documented == set(parameters(described))
+
+
+def test_reference_lists_what_is_public():
+    listed = listed_in_the_reference()
+    assert len(listed) == len(set(listed))
+    assert set(PUBLIC) <= set(listed)
+    for module, name in listed:
+        assert hasattr(importlib.import_module(module), name), f"{module}.{name}"
+
+
+def test_papers_are_cited_alike():
+    """The citation file and the README name the same papers."""
+    papers = [set(re.findall(r"arXiv:[\d.]+\d", (ROOT / name).read_text()))
+              for name in ("CITATION.cff", "README.md")]
+    assert papers[0] == papers[1] and len(papers[0]) == 3
+
+
+@pytest.mark.slow
+def test_distributions_carry_data_and_licences(tmp_path):
+    subprocess.run([sys.executable, "-m", "build", "--no-isolation", "--outdir", tmp_path, ROOT], check=True)
+    (wheel,), (sdist,) = tmp_path.glob("*.whl"), tmp_path.glob("*.tar.gz")
+    packed = set(zipfile.ZipFile(wheel).namelist())
+    assets = {str(path.relative_to(ROOT)) for path in ROOT.glob("cmkdlearn/*/data/*")}
+    assert len(assets) >= 4
+    assert assets <= packed
+    assert not [name for name in packed if name.split("/")[0] in ("tests", "benchmarks", "docs")]
+    with tarfile.open(sdist) as archive:
+        names = {name.partition("/")[2] for name in archive.getnames()}
+    assert assets | {"constraints.txt", "Makefile", "tests/conftest.py"} <= names
