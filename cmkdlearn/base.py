@@ -18,15 +18,22 @@ from collections.abc import Mapping
 import numpy as np
 import torch
 import torch.nn.functional as F
-from skorch.callbacks import EarlyStopping
-from skorch.utils import noop
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.frozen import FrozenEstimator
+from sklearn.linear_model._base import LinearClassifierMixin
 from sklearn.model_selection import train_test_split
 from sklearn.pipeline import Pipeline
-from sklearn.utils import _safe_indexing, assert_all_finite, check_random_state, column_or_1d
+from sklearn.utils import _safe_indexing, assert_all_finite, check_array, check_random_state
+from sklearn.utils._missing import is_pandas_na
 from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import check_consistent_length, check_is_fitted, validate_data
+from sklearn.utils.validation import (
+    check_consistent_length,
+    check_is_fitted,
+    column_or_1d,
+    validate_data,
+)
+from skorch.callbacks import EarlyStopping
+from skorch.utils import noop
 from torch import nn
 
 from cmkdlearn._validation import check_number, check_option
@@ -35,14 +42,14 @@ from cmkdlearn.nn.augment import augmentation
 from cmkdlearn.nn.data import (
     BatchLoader,
     TensorData,
-    as_it_is,
     as_tensor,
     move,
     resolve_device,
     seeded,
+    whole,
 )
 from cmkdlearn.nn.inputs import canonical
-from cmkdlearn.nn.modules import build_classifier
+from cmkdlearn.nn.modules import build_classifier, linear_head
 from cmkdlearn.nn.net import Net
 
 NET_PARAMS = ("callbacks", "compile", "iterator_train", "torch_load_kwargs")
@@ -51,6 +58,8 @@ UNLABELLED = -1
 # Fewer rows than this are padded for inference: matrix products take another path for a handful of
 # rows, and a sample's prediction should not depend, to the last bit, on how many came with it.
 MIN_ROWS = 32
+# What an array is read as: integers stay until it is known whether they are bytes of an image.
+READ_AS = [np.float32, *np.typecodes["AllInteger"], "?"]
 
 
 class TorchEstimator(BaseEstimator):
@@ -164,20 +173,25 @@ class TorchEstimator(BaseEstimator):
             check_number("batch_size", self.batch_size, low=1, integer=True)
         check_number("lr", self.lr, low=0)
         if self.early_stopping:
-            if not 0 < self.validation_fraction < 1:
-                raise ValueError(f"validation_fraction={self.validation_fraction!r} is out of range; "
-                                 "it must be a number between 0 and 1, both excluded.")
+            check_number("validation_fraction", self.validation_fraction, low=0, high=1)
             check_number("n_iter_no_change", self.n_iter_no_change, low=1, integer=True)
+        resolve_device(self.device)
+        if not callable(self.optimizer):
+            raise TypeError(f"optimizer={self.optimizer!r} must be a torch.optim.Optimizer class, "
+                            "such as torch.optim.SGD.")
 
     # ---------------------------------------------------------------- what a method may define
 
     def _read(self, X, reset):
         """Return what the network is fed, as a dict of tensors with an "X" among them."""
-        X = validate_data(self, select_modality(X, self.modality, fitting=reset), reset=reset,
-                          allow_nd=True, dtype=[np.float32, np.uint8])
+        X = select_modality(X, self.modality, fitting=reset)
+        if reset or np.ndim(X) <= 2:
+            X = validate_data(self, X, reset=reset, allow_nd=True, dtype=READ_AS)
+        else:  # the second axis need not be the features': the whole shape is compared below
+            X = check_array(X, allow_nd=True, dtype=READ_AS, estimator=self, input_name="X")
         X, kind = canonical(X, self.input_type)
-        if kind == "table" and X.dtype == np.uint8:
-            X = X.astype(np.float32)
+        if kind == "table" or X.dtype != np.uint8:
+            X = X.astype(np.float32, copy=False)
         if reset:
             self._kind, self._shape = kind, X.shape[1:]
         elif (kind, X.shape[1:]) != (self._kind, self._shape):
@@ -231,11 +245,13 @@ class TorchEstimator(BaseEstimator):
         device = resolve_device(self.device)
         with seeded(self._draw_seed(), device):
             if not (self.warm_start and hasattr(self, "net_")):
-                # seeded apart, so that what _build draws does not move the batches
-                module = self._build(data)
-                self.net_ = self._make_net(module, device)
-            self.net_.set_params(max_epochs=self.max_epochs, verbose=self.verbose)
-            self.net_.partial_fit(self._split(TensorData(**data), stratify))
+                self.net_ = self._make_net(self._build(data), device)
+            elif not list(self.net_.criterion_.parameters()):
+                self.net_.criterion_ = self._criterion()
+            self.net_.set_params(max_epochs=self.max_epochs, batch_size=self.batch_size, lr=self.lr,
+                                 verbose=self.verbose, **self._routed("optimizer__"))
+            if self.max_epochs:
+                self.net_.partial_fit(self._split(TensorData(**data), stratify))
 
     def _draw_seed(self):
         return int(check_random_state(self.random_state).randint(np.iinfo(np.int32).max))
@@ -246,23 +262,31 @@ class TorchEstimator(BaseEstimator):
             callbacks = [*callbacks, ("early_stopping", EarlyStopping(
                 patience=self.n_iter_no_change, load_best=True, sink=noop))]
         params = {"iterator_train": BatchLoader, "iterator_train__shuffle": True,
-                  "iterator_train__collate_fn": as_it_is,
+                  "iterator_train__collate_fn": whole,
                   **{name: value for name, value in self._net_params().items()
                      if not name.startswith("module__")}, "callbacks": callbacks}
         return Net(module, self._criterion(), method=self, optimizer=self.optimizer, lr=self.lr,
                    batch_size=self.batch_size, device=device, iterator_valid=BatchLoader,
                    **params).initialize()
 
+    def _routed(self, prefix):
+        return {name: value for name, value in self._net_params().items()
+                if name.startswith(prefix)}
+
     def _module_params(self):
-        return {name.removeprefix("module__"): value for name, value in self._net_params().items()
-                if name.startswith("module__")}
+        return {name.removeprefix("module__"): value
+                for name, value in self._routed("module__").items()}
 
     def _split(self, data, stratify):
         if not self.early_stopping:
             return data, None
-        train, valid = train_test_split(
-            np.arange(len(data)), test_size=self.validation_fraction, stratify=stratify,
-            random_state=int(torch.randint(2**31 - 1, ())))
+        try:
+            train, valid = train_test_split(
+                np.arange(len(data)), test_size=self.validation_fraction, stratify=stratify,
+                random_state=int(torch.randint(2**31 - 1, ())))
+        except ValueError as error:
+            raise ValueError(f"early_stopping=True cannot set validation_fraction="
+                             f"{self.validation_fraction} of every class aside. {error}") from None
         return tuple(TensorData(**data[torch.from_numpy(part)]) for part in (train, valid))
 
     def _run(self, X, **extra):
@@ -272,11 +296,14 @@ class TorchEstimator(BaseEstimator):
         module, device = self.net_.module_.eval(), self.net_.device
         outputs = []
         with torch.inference_mode():
-            for rows in torch.arange(len(data)).split(self.batch_size if self.batch_size > 0 else len(data)):
+            for rows in torch.arange(len(data)).split(max(self.batch_size, 0) or len(data)):
                 padded = torch.cat([rows, rows[-1:].expand(max(0, MIN_ROWS - len(rows)))])
                 output = self._output(module, move(data[padded], device))
                 outputs.append([None if part is None else part[: len(rows)].cpu()
                                 for part in (output.logits, output.features)])
+                if not outputs[-1][0].isfinite().all():
+                    raise FloatingPointError(f"The network's logits are NaN or infinite. Lower "
+                                             f"lr={self.lr}, or look at the scale of X.")
         return Output(*(None if parts[0] is None else torch.cat(parts).numpy()
                         for parts in zip(*outputs, strict=True)))
 
@@ -301,7 +328,7 @@ class TorchClassifier(ClassifierMixin, TorchEstimator):
     Parameters
     ----------
     label_smoothing : float, default=0.0
-        Share of the target that is spread evenly over the classes, in [0, 1).
+        Share of the target that is spread evenly over the classes, in [0, 1].
     **training
         As for :class:`TorchEstimator`.
 
@@ -340,7 +367,8 @@ class TorchClassifier(ClassifierMixin, TorchEstimator):
         """
         self._check_params()
         if y is None:
-            raise ValueError(f"{type(self).__name__} requires y to be passed, but the target y is None.")
+            raise ValueError(f"{type(self).__name__} requires y to be passed, but the target y is "
+                             "None.")
         y = column_or_1d(y, warn=True)
         warm = self.warm_start and hasattr(self, "net_")
         data = self._read(X, reset=not warm)
@@ -377,9 +405,8 @@ class TorchClassifier(ClassifierMixin, TorchEstimator):
         return {"loss": self._cross_entropy(output, batch)}
 
     def _scores(self, batch, output):
-        labelled = batch.y >= 0
-        right = (output.logits.argmax(1) == batch.y)[labelled]
-        return {"acc": right.float().mean() if len(right) else torch.zeros((), device=batch.y.device)}
+        right = output.logits.argmax(1) == batch.y
+        return {"acc": right.float().mean(), "labelled": (batch.y >= 0).float().mean()}
 
     def _augment(self, batch):
         if self._augmentation is not None:
@@ -419,10 +446,9 @@ class TorchClassifier(ClassifierMixin, TorchEstimator):
     def head_(self):
         """Torch module from features to logits."""
         check_is_fitted(self)
-        try:
-            return self.net_.module_.head
-        except AttributeError:
-            raise AttributeError(f"module={self.module!r} does not end in a linear layer.") from None
+        if not hasattr(self.net_.module_, "head"):
+            raise AttributeError(f"module={self.module!r} does not end in a linear layer.")
+        return self.net_.module_.head
 
 
 class TorchTeacher(TorchClassifier):
@@ -437,7 +463,11 @@ class TorchTeacher(TorchClassifier):
         The training samples' features, float32: an unpaired student needs nothing else.
     feature_bank_labels_ : ndarray of shape (n,)
         Their labels.
+    needs_labels_to_teach : bool
+        Whether this teacher has nothing to say about a sample without a label.
     """
+
+    needs_labels_to_teach = False
 
     def fit(self, X, y):
         """Train the network, and keep the training samples' features.
@@ -470,11 +500,6 @@ class TorchTeacher(TorchClassifier):
         """
         return self._run(X).logits
 
-    @property
-    def needs_labels_to_teach(self):
-        """Whether this teacher has nothing to say about a sample without a label."""
-        return False
-
 
 class _ClassifierTeacher:
     """A fitted scikit-learn classifier in the role of a teacher."""
@@ -482,23 +507,24 @@ class _ClassifierTeacher:
     needs_labels_to_teach = False
 
     def __init__(self, estimator, X=None, y=None):
-        self.estimator = estimator
-        self.classes_ = estimator.classes_
-        *steps, last = estimator.steps if isinstance(estimator, Pipeline) else [("", estimator)]
-        self._linear = hasattr(last[1], "coef_") and hasattr(estimator, "decision_function")
-        self._steps = [step for _, step in steps]
+        self.estimator, self.classes_ = estimator, estimator.classes_
+        last = estimator[-1] if isinstance(estimator, Pipeline) else estimator
+        self._linear = isinstance(last, LinearClassifierMixin)
         if self._linear:
-            self.head_ = _linear_head(last[1].coef_, last[1].intercept_)
+            self.head_ = linear_head(last.coef_, last.intercept_)
         else:
-            n_classes = len(self.classes_)
-            self.head_ = _linear_head(np.eye(n_classes), np.zeros(n_classes))
+            self.head_ = linear_head(np.eye(len(self.classes_)), 0)
+        self._soft = hasattr(estimator, "predict_proba") and not self._linear
+        pairs = getattr(last, "decision_function_shape", None) == "ovo" and len(self.classes_) > 2
+        if pairs and not self._soft:
+            raise ValueError(f'{last!r} compares pairs: set decision_function_shape="ovr".')
         if X is not None:
             self.feature_bank_ = self.encode(X)
             self.feature_bank_labels_ = None if y is None else np.asarray(y)
 
     def decision_function(self, X):
-        """Logits (n, n_classes): log-probabilities, or the decision values where there are none."""
-        if hasattr(self.estimator, "predict_proba"):
+        """Logits (n, n_classes): log-probabilities, or decision values."""
+        if self._soft:
             p = self.estimator.predict_proba(X)
             return np.log(np.clip(p, np.finfo(np.float32).tiny, None)).astype(np.float32)
         values = np.asarray(self.estimator.decision_function(X), dtype=np.float32)
@@ -509,24 +535,12 @@ class _ClassifierTeacher:
         return self.decision_function(X)
 
     def encode(self, X):
-        """A linear model's input; of any other model, its log-probabilities."""
+        """A linear model's input; of any other model, its logits."""
         if not self._linear:
             return self.decision_function(X)
-        for step in self._steps:
-            X = step.transform(X)
-        return np.asarray(X, dtype=np.float32)
-
-
-def _linear_head(weight, bias):
-    weight, bias = np.atleast_2d(weight), np.atleast_1d(bias)
-    if len(weight) == 1:
-        # two classes: one row, the logit of the second class against the first
-        weight, bias = np.concatenate([-weight, weight]) / 2, np.concatenate([-bias, bias]) / 2
-    head = nn.Linear(weight.shape[1], len(weight))
-    with torch.no_grad():
-        head.weight.copy_(torch.as_tensor(weight))
-        head.bias.copy_(torch.as_tensor(np.broadcast_to(bias, len(weight)).copy()))
-    return head.requires_grad_(False)
+        if isinstance(self.estimator, Pipeline) and len(self.estimator) > 1:
+            X = self.estimator[:-1].transform(X)
+        return np.asarray(X.toarray() if hasattr(X, "toarray") else X, dtype=np.float32)
 
 
 def as_teacher(estimator, X=None, y=None):
@@ -535,9 +549,9 @@ def as_teacher(estimator, X=None, y=None):
     Parameters
     ----------
     estimator : fitted classifier
-        A teacher of this library is returned as it is. Any other scikit-learn classifier (or
-        Pipeline that ends in one) teaches by its log-probabilities, or by its decision values
-        where it has no ``predict_proba``.
+        A teacher of this library is returned as it is. A linear classifier of scikit-learn (or
+        Pipeline that ends in one) teaches by its decision values, any other by its
+        log-probabilities, or by its decision values where it has no ``predict_proba``.
     X : array-like, optional
         Training data, for the feature bank that unpaired students need.
     y : array-like of shape (n,), optional
@@ -548,7 +562,7 @@ def as_teacher(estimator, X=None, y=None):
     teacher
         With ``classes_``, ``encode``, ``decision_function`` (n, n_classes), ``head_``,
         ``teaching_logits`` and, if ``X`` is given, ``feature_bank_``. The features of a linear
-        model are its inputs, those of any other model its log-probabilities.
+        model are its inputs, those of any other model its logits.
 
     Raises
     ------
@@ -596,10 +610,11 @@ def encode_labels(y, name, takes_unlabelled=False):
         assert_all_finite(y, input_name="y")
     labelled = labelled_mask(y) if takes_unlabelled else np.ones(len(y), dtype=bool)
     if not labelled.any():
-        raise ValueError(f"Every sample of y is unlabelled; {name} needs labels of at least two classes.")
+        raise ValueError(f"Every sample of y is unlabelled; {name} needs labels of at least two "
+                         "classes.")
     known = y[labelled]
     if known.dtype == object:
-        if any(label is None or label != label for label in known):
+        if any(map(_is_missing, known)):
             raise ValueError(f"y has missing labels (None or NaN), which {name} cannot use.")
         if len({isinstance(label, str) for label in known}) > 1:
             raise ValueError("y mixes strings and numbers; make its labels of one type.")
@@ -609,7 +624,8 @@ def encode_labels(y, name, takes_unlabelled=False):
     classes, inverse = np.unique(known, return_inverse=True)
     if len(classes) < 2:
         hint = " (-1 and None mark unlabelled samples)" if takes_unlabelled else ""
-        raise ValueError(f"{name} needs at least two classes; y has one class, {classes.tolist()[0]!r}{hint}.")
+        raise ValueError(f"{name} needs at least two classes; y has one class, "
+                         f"{classes.tolist()[0]!r}{hint}.")
     codes = np.full(len(y), UNLABELLED, dtype=np.int64)
     codes[labelled] = inverse
     return codes, classes
@@ -625,14 +641,11 @@ def label_codes(y, classes):
     """
     y = column_or_1d(y)
     position = {label: code for code, label in enumerate(classes.tolist())}
-    codes = np.full(len(y), UNLABELLED, dtype=np.int64)
-    labelled = labelled_mask(y)
-    for i, label in enumerate(y.tolist()):
-        if label in position:
-            codes[i] = position[label]
-        elif labelled[i]:
-            raise ValueError(f"y holds the label {label!r}, which is none of the classes "
-                             f"{classes.tolist()} of the fit.")
+    codes = np.array([position.get(label, UNLABELLED) for label in y.tolist()], dtype=np.int64)
+    unknown = y[(codes == UNLABELLED) & labelled_mask(y)]
+    if len(unknown):
+        raise ValueError(f"y holds the label {unknown.tolist()[0]!r}, which is none of the classes "
+                         f"{classes.tolist()} of the fit.")
     return codes
 
 
@@ -640,9 +653,13 @@ def labelled_mask(y):
     """Tell which samples have a label: not -1, and neither None nor NaN among objects."""
     y = np.asarray(y)
     if y.dtype == object:
-        return np.array([not (label is None or label != label or (not isinstance(label, str)
-                         and label == UNLABELLED)) for label in y], dtype=bool)
+        return np.array([not _is_missing(label) and (isinstance(label, str) or label != UNLABELLED)
+                         for label in y], dtype=bool)
     return y != UNLABELLED if y.dtype.kind in "if" else np.ones(len(y), dtype=bool)
+
+
+def _is_missing(label):
+    return label is None or is_pandas_na(label) or label != label
 
 
 def take(X, index):
@@ -663,14 +680,19 @@ def select_modality(X, modality, fitting):
                              f"modality={next(iter(X), 'name')!r}.")
         check_option("modality", modality, list(X))
         check_consistent_length(*X.values())
-        return X[modality]
-    if modality is None or (isinstance(modality, str) and not fitting):
-        return X
-    if isinstance(modality, str):
+        X = X[modality]
+    elif isinstance(modality, str) and fitting:
         raise ValueError(f"modality={modality!r} names a modality, but X is a {type(X).__name__}; "
                          "pass a dict (or skorch.helper.SliceDict) of arrays, or a list of columns "
                          "as modality.")
-    return _safe_indexing(X, modality, axis=1)
+    elif not (modality is None or isinstance(modality, str)):
+        X = X if hasattr(X, "shape") else np.asarray(X)
+        try:
+            X = _safe_indexing(X, modality, axis=1)
+        except IndexError:
+            raise ValueError(f"modality={modality!r} reads columns that X of shape {X.shape} does "
+                             "not have; pass a table with all the columns.") from None
+    return X.detach().cpu().numpy() if isinstance(X, torch.Tensor) else X
 
 
 def _is_net_param(name):

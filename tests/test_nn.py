@@ -16,11 +16,11 @@ from cmkdlearn.losses import Output
 from cmkdlearn.nn.data import (
     BatchLoader,
     TensorData,
-    as_it_is,
     as_tensor,
     move,
     resolve_device,
     seeded,
+    whole,
 )
 from cmkdlearn.nn.inputs import as_images, canonical
 from cmkdlearn.nn.modules import (
@@ -224,7 +224,7 @@ def test_batches_are_shuffled_anew_each_epoch_from_torchs_generator():
 
 @pytest.mark.parametrize("loader", [BatchLoader, DataLoader])
 def test_workers_deliver_the_same_batches(loader):
-    batches = list(loader(data_of(10), batch_size=4, num_workers=1, collate_fn=as_it_is))
+    batches = list(loader(data_of(10), batch_size=4, num_workers=1, collate_fn=whole))
     assert [batch.X.tolist() for batch in batches] == [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9]]
     assert batches[0].teacher.logits.shape == (4, 2) and batches[0].teacher.features is None
 

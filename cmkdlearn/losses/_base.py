@@ -34,7 +34,8 @@ class DistillationLoss(nn.Module):
 
     def forward(self, student, teacher, y):
         """Return the batch mean of the loss."""
-        raise NotImplementedError(f"{type(self).__name__} must define forward(student, teacher, y).")
+        raise NotImplementedError(f"{type(self).__name__} must define forward(student, teacher, "
+                                  "y).")
 
 
 LOSSES = {}

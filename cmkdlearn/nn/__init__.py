@@ -1,0 +1,1 @@
+"""Networks, batches and input layouts: nothing here knows an estimator."""

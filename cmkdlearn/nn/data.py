@@ -61,8 +61,8 @@ class TensorData(Dataset):
         return sum(sizes)
 
 
-def as_it_is(batch):
-    """Collate what is a batch already."""
+def whole(batch):
+    """Collate what is a whole batch already."""
     return batch
 
 
@@ -74,7 +74,7 @@ class BatchLoader(DataLoader):
     """
 
     def __init__(self, dataset, batch_size=128, shuffle=False, drop_last=False,
-                 collate_fn=as_it_is, **kwargs):
+                 collate_fn=whole, **kwargs):
         sampler = _Batches(dataset, batch_size, shuffle, drop_last)
         super().__init__(dataset, batch_size=None, sampler=sampler, collate_fn=collate_fn, **kwargs)
 
@@ -129,7 +129,7 @@ def resolve_device(device):
         return torch.empty(0, device=torch.device(device)).device
     except (RuntimeError, TypeError, AssertionError) as error:
         raise ValueError(f'device={device!r}: there is no such device here; use "auto", "cpu" or '
-                         f'the name of one that torch knows ({str(error).splitlines()[0]}).') from error
+                         f"the name of one that torch knows. {error}") from error
 
 
 def fits_on(device, nbytes):

@@ -98,6 +98,6 @@ def _channels_first(shape):
     first, last = shape[1] in CHANNELS, shape[-1] in CHANNELS
     if first != last:
         return first
-    raise ValueError(f"The channel axis of images of shape {shape} is ambiguous (1, 3 or 4 channels "
-                     'are expected in one place): pass input_type="channels_first" or '
-                     '"channels_last".')
+    raise ValueError(f"The channel axis of images of shape {shape} is ambiguous (1, 3 or 4 "
+                     "channels are expected in one place): pass "
+                     'input_type="channels_first" or "channels_last".')

@@ -109,6 +109,20 @@ def mlp(in_features, hidden=(256,), dropout=0.0):
     return nn.Sequential(*layers), width
 
 
+def linear_head(weight, bias):
+    """Return a frozen linear layer of scikit-learn's coefficients.
+
+    Two classes may have one row: the logit of the second class minus that of the first.
+    """
+    weight, bias = torch.as_tensor(weight), torch.as_tensor(bias).expand(len(weight))
+    if len(weight) == 1:
+        weight, bias = torch.cat([-weight, weight]) / 2, torch.cat([-bias, bias]) / 2
+    head = nn.Linear(weight.shape[1], len(weight)).requires_grad_(False)
+    head.weight.copy_(weight)
+    head.bias.copy_(bias)
+    return head
+
+
 def build_classifier(module, X, kind, n_classes, preprocess=None, /, **kwargs):
     """Make the network that an estimator's ``module`` parameter stands for.
 
@@ -167,7 +181,8 @@ def _timm_classifier(name, X, kind, n_classes, /, pretrained=False, **kwargs):
     if name == "auto":
         name = "resnet18"
     if not timm.is_model(name):
-        near = timm.list_models(f"*{name}*")[:3] or ["resnet18", "convnext_atto", "vit_tiny_patch16_224"]
+        near = (timm.list_models(f"*{name}*")[:3]
+                or ["resnet18", "convnext_atto", "vit_tiny_patch16_224"])
         raise ValueError(f"module={name!r} is no timm model; there are, for instance, "
                          f"{', '.join(near)}.")
     encoder = timm.create_model(name, pretrained=pretrained, num_classes=0,
@@ -177,7 +192,8 @@ def _timm_classifier(name, X, kind, n_classes, /, pretrained=False, **kwargs):
         encoder.conv1 = nn.Conv2d(X.shape[1], 64, 3, padding=1, bias=False)
         encoder.maxpool = nn.Identity()
     if pretrained:
-        mean, std = (torch.tensor(encoder.pretrained_cfg[k])[:, None, None] for k in ("mean", "std"))
+        mean, std = (torch.tensor(encoder.pretrained_cfg[name])[:, None, None]
+                     for name in ("mean", "std"))
         preprocess = Standardise(mean, std)
     else:
         preprocess = Standardise.of(X, kind)

@@ -30,7 +30,7 @@ class Net(NeuralNet):
         return [("epoch_timer", EpochTimer()), ("print_log", PrintLog())]
 
     def get_split_datasets(self, X, y=None, **fit_params):
-        """``X`` is the pair of training and validation data already; keep it on the GPU if it fits."""
+        """Take the pair of training and validation data that X is; to the GPU if they fit."""
         resident = (not self.get_params_for("iterator_train").get("num_workers")
                     and fits_on(self.device, sum(part.nbytes for part in X if part is not None)))
         return [part.to(self.device) if resident and part is not None else part for part in X]
@@ -65,7 +65,13 @@ class Net(NeuralNet):
             n_samples += n
             self.history.record_batch(f"{prefix}_batch_size", n)
             self.notify("on_batch_end", batch=batch, training=training, **step)
-        means = dict(zip(totals, (torch.stack(list(totals.values())) / n_samples).tolist(), strict=True))
+        if not n_samples:
+            raise ValueError(f"batch_size={self.batch_size} and iterator_train__drop_last leave "
+                             "no batch.")
+        means = (torch.stack(list(totals.values())) / n_samples).tolist()
+        means = dict(zip(totals, means, strict=True))
+        if "labelled" in means:  # only these can be right
+            means["acc"] /= max(means.pop("labelled"), 1 / n_samples)
         self._refuse_non_finite(prefix, means)
         for name, value in means.items():
             key = f"{prefix}_{name}" if name in ("loss", "acc") else f"{prefix}_{name}_loss"
@@ -76,5 +82,5 @@ class Net(NeuralNet):
         if wrong:
             term = next((name for name in wrong if name != "loss"), "loss")
             raise FloatingPointError(
-                f"The {prefix} loss became {means[term]} in epoch {len(self.history)} (term {term!r}). "
-                f"Lower lr={self.lr}, or look at the scale of X.")
+                f"The {prefix} loss became {means[term]} in epoch {len(self.history)} "
+                f"(term {term!r}). Lower lr={self.lr}, or look at the scale of X.")
