@@ -7,10 +7,11 @@ from sklearn.model_selection import check_cv
 from sklearn.utils.validation import check_memory
 
 from cmkdlearn._validation import check_number
-from cmkdlearn.base import TorchClassifier, labelled_mask, take
+from cmkdlearn.base import TorchClassifier, as_teacher, labelled_mask, take
 from cmkdlearn.losses import Output, get_loss
 from cmkdlearn.teachers._composition import (
     TeacherComposition,
+    class_columns,
     fit_teacher,
     needs_labels,
     teaching_logits,
@@ -127,7 +128,10 @@ class MultiTeacherDistiller(TorchClassifier, TeacherComposition):
         n = len(self.teachers)
         if self.teacher_weights is None:
             return np.full(n, 1 / max(n, 1))
-        weights = np.asarray(self.teacher_weights, dtype=float)
+        try:
+            weights = np.asarray(self.teacher_weights, dtype=float)
+        except (TypeError, ValueError):
+            weights = np.empty(())
         if weights.shape != (n,) or not np.isfinite(weights).all() or (weights < 0).any() \
                 or not weights.sum() > 0:
             raise ValueError(f"teacher_weights={self.teacher_weights!r} must hold {n} non-negative "
@@ -144,6 +148,8 @@ class MultiTeacherDistiller(TorchClassifier, TeacherComposition):
                     f"Teacher {name!r} only reads class names, so it has nothing to say about the "
                     f"unlabelled samples of y. Leave them out, or use a teacher that needs no "
                     "label (a WordNetRelaxedTeacher with relaxed_proportion above 0, say).")
+            if isinstance(teacher, FrozenEstimator):
+                class_columns(name, as_teacher(teacher), self.classes_)
         teach = check_memory(self.memory).cache(_teach)
         z_bar = 0
         for (name, teacher), weight in zip(self._seeded_teachers(), self._weights(), strict=True):
@@ -166,11 +172,20 @@ def _teach(name, teacher, X, y, classes, cv):
     """Fit a teacher on the labelled samples, and let it speak about all of them."""
     labelled = np.flatnonzero(labelled_mask(y))
     X_known, y_known = (X, y) if len(labelled) == len(y) else (take(X, labelled), y[labelled])
+    folds = [] if cv is None or isinstance(teacher, FrozenEstimator) else _folds(cv, y_known)
     fitted = fit_teacher(teacher, X_known, y_known)
     logits = teaching_logits(name, fitted, X, y, classes)
-    if cv is not None and not isinstance(teacher, FrozenEstimator):
-        for train, test in check_cv(cv, y_known, classifier=True).split(np.zeros(len(y_known)), y_known):
-            fold = fit_teacher(teacher, take(X_known, train), y_known[train])
-            logits[labelled[test]] = teaching_logits(name, fold, take(X_known, test),
-                                                     y_known[test], classes)
+    for train, test in folds:
+        fold = fit_teacher(teacher, take(X_known, train), y_known[train])
+        logits[labelled[test]] = teaching_logits(name, fold, take(X_known, test), y_known[test],
+                                                 classes)
     return fitted, logits
+
+
+def _folds(cv, y):
+    folds = list(check_cv(cv, y, classifier=True).split(np.zeros(len(y)), y))
+    tested = np.sort(np.concatenate([test for _, test in folds]))
+    if not np.array_equal(tested, np.arange(len(y))):
+        raise ValueError(f"cv={cv!r} does not test every sample once; out-of-fold logits need a "
+                         "partition, such as KFold gives.")
+    return folds

@@ -9,6 +9,8 @@ from sklearn.utils.validation import check_is_fitted
 
 from cmkdlearn.base import NET_PREFIXES, as_teacher
 
+SPEAKS = ("teaching_logits", "predict_proba", "decision_function")
+
 
 class TeacherComposition(_BaseComposition):
     """Nested parameters of ``teachers``, a list of (name, teacher)."""
@@ -45,7 +47,8 @@ class TeacherComposition(_BaseComposition):
         try:
             names = [name for name, _ in self.teachers]
         except (TypeError, ValueError):
-            raise ValueError(f"teachers={self.teachers!r} must be a list of (name, teacher).") from None
+            raise ValueError(f"teachers={self.teachers!r} must be a list of (name, "
+                             "teacher).") from None
         for name in names:
             if not isinstance(name, str):
                 raise ValueError(f"The name of a teacher must be a string; got {name!r}.")
@@ -53,6 +56,9 @@ class TeacherComposition(_BaseComposition):
                 raise ValueError(f"A teacher cannot be called {name!r}: {name}__... sets the "
                                  "student's own parameters. Choose another name.")
         self._validate_names(names)
+        for name, teacher in self.teachers:
+            if isinstance(teacher, type) or not any(hasattr(teacher, method) for method in SPEAKS):
+                raise TypeError(f"Teacher {name!r} must be a classifier; got {teacher!r}.")
 
 
 def _seed(teacher, rng):
@@ -61,7 +67,8 @@ def _seed(teacher, rng):
     teacher = clone(teacher)
     unseeded = [name for name, value in sorted(teacher.get_params(deep=True).items())
                 if (name == "random_state" or name.endswith("__random_state")) and value is None]
-    return teacher.set_params(**{name: int(rng.randint(np.iinfo(np.int32).max)) for name in unseeded})
+    return teacher.set_params(**{name: int(rng.randint(np.iinfo(np.int32).max))
+                                 for name in unseeded})
 
 
 def fit_teacher(teacher, X, y):

@@ -85,8 +85,9 @@ class TeacherEnsemble(ClassifierMixin, TeacherComposition):
             if hasattr(self.teachers_[0], attribute):
                 setattr(self, attribute, getattr(self.teachers_[0], attribute))
         self.teaching_logits(X, y)
-        self.feature_bank_ = self.encode(X)
-        self.feature_bank_labels_ = y
+        if all(hasattr(teacher, "head_") for teacher in self.teachers_):
+            self.feature_bank_ = self.encode(X)
+            self.feature_bank_labels_ = y
         return self
 
     @property
