@@ -1,6 +1,6 @@
 """Build the WordNet asset of cmkdlearn.text from WordNet's database files, through NLTK.
 
-    python tools/build_wordnet.py DICT_FOLDER [LICENCE_FILE]
+    python tools/build_wordnet.py DICT_FOLDER
 
 DICT_FOLDER holds ``data.noun``, ``index.noun``, ``index.sense`` and so on, as Debian's packages
 wordnet-base and wordnet-sense-index install them. The same files give the same bytes.
@@ -20,7 +20,7 @@ from nltk.corpus.reader.wordnet import WordNetCorpusReader
 
 from cmkdlearn.text._wordnet import ASSET, Graph, _read_nltk
 
-# lexnames(5WN): the lexicographer files in the order of their numbers, with their syntactic category
+# lexnames(5WN): the lexicographer files in the order of their numbers
 LEXNAMES = """adj.all adj.pert adv.all noun.Tops noun.act noun.animal noun.artifact noun.attribute
 noun.body noun.cognition noun.communication noun.event noun.feeling noun.food noun.group
 noun.location noun.motive noun.object noun.person noun.phenomenon noun.plant noun.possession
@@ -28,6 +28,7 @@ noun.process noun.quantity noun.relation noun.shape noun.state noun.substance no
 verb.change verb.cognition verb.communication verb.competition verb.consumption verb.contact
 verb.creation verb.emotion verb.motion verb.perception verb.possession verb.social verb.stative
 verb.weather adj.ppl""".split()
+# and the number of the syntactic category that each begins with
 CATEGORY = {"noun": 1, "verb": 2, "adj": 3, "adv": 4}
 
 
@@ -53,15 +54,15 @@ def write(graph, path):
     """Write a reproducible, compressed npz: the time stamps in it are fixed."""
     arrays = {"words": np.frombuffer("\n".join(graph.words).encode("ascii"), dtype=np.uint8),
               "start": np.diff(graph.start, prepend=0).astype(np.uint8),
-              "word": graph.word.astype(np.int32), "number": graph.number.astype(np.uint8),
-              "child": graph.child.astype(np.int32), "parent": graph.parent.astype(np.int32)}
+              "word": graph.word.astype("<i4"), "number": graph.number.astype(np.uint8),
+              "child": graph.child.astype("<i4"), "parent": graph.parent.astype("<i4")}
     assert set(arrays) == set(Graph._fields)
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as archive:
         for name, array in arrays.items():
             buffer = io.BytesIO()
             np.save(buffer, array)
-            archive.writestr(zipfile.ZipInfo(f"{name}.npy", (1980, 1, 1, 0, 0, 0)), buffer.getvalue(),
-                             zipfile.ZIP_DEFLATED, 9)
+            entry = zipfile.ZipInfo(f"{name}.npy", (1980, 1, 1, 0, 0, 0))
+            archive.writestr(entry, buffer.getvalue(), zipfile.ZIP_DEFLATED, 9)
 
 
 def main():

@@ -22,8 +22,8 @@ def encode_prompts(embedder, words, templates=DEFAULT_TEMPLATES):
     ----------
     embedder : object with ``encode_text``
         ``encode_text(list of str)`` returns (m, d).
-    words : sequence of str
-    templates : sequence of str, default=DEFAULT_TEMPLATES
+    words : str or sequence of str
+    templates : str or sequence of str, default=DEFAULT_TEMPLATES
         Each with a ``{}`` for the word. ``["{}"]`` is the word alone.
 
     Returns
@@ -37,7 +37,7 @@ def encode_prompts(embedder, words, templates=DEFAULT_TEMPLATES):
         If the embedder has no ``encode_text``, or a word is no string.
     ValueError
         If there is no word or no template, if a template has no ``{}``, or if an embedding is not
-        finite.
+        finite or has no direction.
 
     Examples
     --------
@@ -53,18 +53,23 @@ def encode_prompts(embedder, words, templates=DEFAULT_TEMPLATES):
     if not hasattr(embedder, "encode_text"):
         raise TypeError(f"embedder={embedder!r} has no encode_text; it must embed text into the "
                         "space of its images, as CLIPEmbedder does.")
-    words, templates = list(words), [templates] if isinstance(templates, str) else list(templates)
+    words, templates = listed(words), listed(templates)
     if not words:
         raise ValueError("There are no words to embed.")
     wrong = [word for word in words if not isinstance(word, str)]
     if wrong:
         raise TypeError(f"Words must be strings; {wrong[0]!r} is a {type(wrong[0]).__name__}.")
-    if not templates or any("{}" not in template for template in templates):
+    if not templates or any("{}" not in str(template) for template in templates):
         raise ValueError(f"templates={templates!r} must hold at least one string, each with a {{}} "
                          "for the word.")
     step = max(1, CHUNK // len(templates))
     return np.concatenate([_encode(embedder, words[i:i + step], templates)
                            for i in range(0, len(words), step)])
+
+
+def listed(strings):
+    """Return a list of strings; one string counts as a list of one, not as its letters."""
+    return [strings] if isinstance(strings, str) else list(strings)
 
 
 def _encode(embedder, words, templates):
@@ -74,4 +79,9 @@ def _encode(embedder, words, templates):
         raise ValueError(f"encode_text returned an array of shape {embeddings.shape} for "
                          f"{len(prompts)} texts, or values that are not finite; it must return "
                          "(m, d) finite embeddings.")
-    return normalize(embeddings.reshape(len(words), len(templates), -1).mean(axis=1))
+    means = embeddings.reshape(len(words), len(templates), -1).mean(axis=1)
+    lost = np.flatnonzero(~means.any(axis=1))
+    if len(lost):
+        raise ValueError(f"The mean embedding of {words[lost[0]]!r} is zero, which has no "
+                         "direction; leave the word out.")
+    return normalize(means)

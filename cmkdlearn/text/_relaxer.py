@@ -1,13 +1,13 @@
 """Algorithm 1 of Guo et al.: which nouns stand in for the class names."""
 
 import numpy as np
-from scipy.special import logsumexp
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.cluster import KMeans, MiniBatchKMeans
 from sklearn.preprocessing import normalize
 from sklearn.utils.validation import check_array, check_is_fitted, validate_data
+from threadpoolctl import threadpool_limits
 
-from cmkdlearn._validation import check_number
+from cmkdlearn._validation import check_number, check_option
 
 IMAGES_PER_CLUSTER = 300
 CLUSTERS_PER_CLASS = 3
@@ -21,7 +21,8 @@ class WordNetRelaxer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
     The images' embeddings are clustered into M centres m_k. Each candidate noun n_i goes to its
     most similar centre, arg max over k of S_ki = m_k · n_i, and in each cluster the nouns of
     highest softmax(S_ki) stay, the softmax running over the centres: how surely a noun belongs to
-    this one. An image's relaxed text is the most similar noun of its own cluster.
+    this one. An image's relaxed text is the most similar noun of its own cluster, the one of the
+    nearest centre.
 
     Parameters
     ----------
@@ -34,11 +35,12 @@ class WordNetRelaxer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
         M. "auto" is one centre per 300 images as in TAC [2]_, and at least three a class; never
         more than there are distinct images.
     nouns_per_cluster : int, default=5
+        How many nouns a cluster keeps at most; all of them where fewer went to it.
     n_classes : int, default=1
         For ``n_clusters="auto"``.
     random_state : int, RandomState or None, default=None
         Of the clustering: K-means on normalised embeddings, with centres renormalised
-        (MiniBatchKMeans above 20,000 images).
+        (mini-batches above 20,000 images).
 
     Attributes
     ----------
@@ -51,8 +53,10 @@ class WordNetRelaxer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
     noun_embeddings_ : ndarray of shape (n_kept, d)
         L2-normalised, float32.
     noun_clusters_ : ndarray of shape (n_kept,)
-        The cluster of each. A cluster to which no noun went has none; its images go to the
-        nearest centre that has.
+        The cluster of each, in ascending order. A cluster to which no noun went has none; its
+        images go to the nearest centre that has.
+    n_features_in_ : int
+        d.
 
     References
     ----------
@@ -93,49 +97,70 @@ class WordNetRelaxer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
         Returns
         -------
         self
+
+        Raises
+        ------
+        ValueError
+            If there are fewer candidates than ``nouns_per_cluster``, not one embedding a noun, an
+            embedding that is not finite or is zero, nouns and images of different dimension, or
+            more clusters asked for than there are distinct images.
         """
-        V = normalize(validate_data(self, X, dtype=np.float32))
-        N = self._candidates(V.shape[1])
         check_number("nouns_per_cluster", self.nouns_per_cluster, low=1, integer=True)
-        if len(N) < self.nouns_per_cluster:
-            raise ValueError(f"nouns holds {len(N)} candidates, fewer than nouns_per_cluster="
-                             f"{self.nouns_per_cluster}; offer more nouns.")
-        M = self._cluster(V)
-        cluster, certainty = _nearest_centre(N, M)
+        check_number("n_classes", self.n_classes, low=1, integer=True)
+        if isinstance(self.n_clusters, str):
+            check_option("n_clusters", self.n_clusters, ("auto",))
+        else:
+            check_number("n_clusters", self.n_clusters, low=1, integer=True)
+        V = normalize(validate_data(self, X, dtype=np.float32))
+        nouns, N = self._candidates(V.shape[1])
+        centres = self._cluster(V)
+        cluster, certainty = _nearest_centre(N, centres)
         # cluster by cluster, the surest noun first; ties go to the earlier candidate
-        order = np.lexsort((np.arange(len(N)), -certainty, cluster))
+        order = np.lexsort((-certainty, cluster))
         rank = np.arange(len(N)) - np.searchsorted(cluster[order], cluster[order])
         kept = order[rank < self.nouns_per_cluster]
-        self.cluster_centers_ = M
+        self.cluster_centers_ = centres
         self.noun_indices_ = kept
-        self.nouns_ = [self.nouns[i] for i in kept]
+        self.nouns_ = [nouns[i] for i in kept]
         self.noun_embeddings_ = N[kept]
         self.noun_clusters_ = cluster[kept]
         self._n_features_out = V.shape[1]
         return self
 
     def _candidates(self, n_features):
+        nouns = list(self.nouns)
         N = check_array(self.noun_embeddings, dtype=np.float32, input_name="noun_embeddings")
-        if len(N) != len(self.nouns):
-            raise ValueError(f"nouns holds {len(self.nouns)} words and noun_embeddings {len(N)} "
-                             "rows; give one row a word.")
+        if len(N) != len(nouns):
+            raise ValueError(f"nouns holds {len(nouns)} words and noun_embeddings {len(N)} rows; "
+                             "give one row a word.")
         if N.shape[1] != n_features:
-            raise ValueError(f"noun_embeddings have {N.shape[1]} dimensions and X has {n_features}; "
-                             "they must share one space.")
-        return normalize(N)
+            raise ValueError(f"noun_embeddings have {N.shape[1]} dimensions and X has "
+                             f"{n_features}; they must share one space.")
+        if len(nouns) < self.nouns_per_cluster:
+            raise ValueError(f"nouns holds {len(nouns)} candidates, fewer than nouns_per_cluster="
+                             f"{self.nouns_per_cluster}; offer more nouns.")
+        lost = np.flatnonzero(~N.any(axis=1))
+        if len(lost):
+            raise ValueError(f"The embedding of the noun {nouns[lost[0]]!r} is zero, which has no "
+                             "direction; leave the noun out.")
+        return nouns, normalize(N)
 
     def _cluster(self, V):
-        n_distinct = len(np.unique(V, axis=0))
+        n_distinct = len({v.tobytes() for v in V})  # np.unique would sort them
         if self.n_clusters == "auto":
             M = max(round(len(V) / IMAGES_PER_CLUSTER), CLUSTERS_PER_CLASS * self.n_classes)
             M = min(M, n_distinct)
+        elif self.n_clusters <= n_distinct:
+            M = self.n_clusters
         else:
-            M = check_number("n_clusters", self.n_clusters, low=1, integer=True)
-            if M > n_distinct:
-                raise ValueError(f"n_clusters={M} is more than the {n_distinct} distinct images.")
+            raise ValueError(f"n_clusters={self.n_clusters} is more than the {n_distinct} distinct "
+                             "images.")
         method = KMeans if len(V) <= MINI_BATCH_ABOVE else MiniBatchKMeans
-        centres = method(M, n_init=1, random_state=self.random_state).fit(V).cluster_centers_
-        return normalize(centres.astype(np.float32))
+        # KMeans sums over threads in the order in which they end, so that only one of them gives
+        # the same bits each time.
+        with threadpool_limits(1, user_api="openmp"):
+            kmeans = method(M, n_init=1, random_state=self.random_state).fit(V)
+        return normalize(kmeans.cluster_centers_)
 
     def assign(self, X):
         """Return which kept noun stands for each image, (n,) int.
@@ -149,12 +174,12 @@ class WordNetRelaxer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
         V = normalize(validate_data(self, X, reset=False, dtype=np.float32))
         named = np.unique(self.noun_clusters_)
         cluster = named[_nearest_centre(V, self.cluster_centers_[named])[0]]
-        nearest = np.empty(len(V), dtype=np.int64)
-        for k in np.unique(cluster):
-            here = np.flatnonzero(self.noun_clusters_ == k)
-            images = cluster == k
-            nearest[images] = here[(V[images] @ self.noun_embeddings_[here].T).argmax(axis=1)]
-        return nearest
+        rows = np.empty(len(V), dtype=np.int64)
+        by_cluster = np.argsort(cluster, kind="stable")
+        for images in np.split(by_cluster, np.flatnonzero(np.diff(cluster[by_cluster])) + 1):
+            here = np.flatnonzero(self.noun_clusters_ == cluster[images[0]])
+            rows[images] = here[(V[images] @ self.noun_embeddings_[here].T).argmax(axis=1)]
+        return rows
 
     def transform(self, X):
         """Return each image's relaxed text embedding, (n, d) float32.
@@ -164,7 +189,7 @@ class WordNetRelaxer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
         X : array-like of shape (n, d)
             Image embeddings.
         """
-        rows = self.assign(X)
+        rows = self.assign(X)  # first: it says so if this is not fitted
         return self.noun_embeddings_[rows]
 
     def __sklearn_tags__(self):
@@ -174,15 +199,16 @@ class WordNetRelaxer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
 
 
 def _nearest_centre(vectors, centres):
-    """Return each vector's most similar centre, and its softmax probability among the centres.
+    """Return each vector's most similar centre, arg max over k of S_ki, and softmax(S_ki) there.
 
     In chunks: for all of WordNet's nouns and a thousand centres S has half a gigabyte.
     """
     step = max(1, CHUNK_BYTES // (4 * len(centres)))
     nearest = np.empty(len(vectors), dtype=np.int64)
-    certainty = np.empty(len(vectors), dtype=np.float32)
+    certainty = np.empty(len(vectors))
     for i in range(0, len(vectors), step):
         S = vectors[i:i + step] @ centres.T
         nearest[i:i + step] = S.argmax(axis=1)
-        certainty[i:i + step] = np.exp(S.max(axis=1) - logsumexp(S, axis=1))
+        S -= S.max(axis=1, keepdims=True)
+        certainty[i:i + step] = 1 / np.exp(S, out=S).sum(axis=1, dtype=np.float64)
     return nearest, certainty

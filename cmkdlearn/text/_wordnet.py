@@ -9,8 +9,11 @@ from typing import NamedTuple
 
 import numpy as np
 
+from cmkdlearn._validation import check_number
+from cmkdlearn.text._prompts import listed
+
 ASSET = "wordnet_nouns.npz"
-ASSET_SHA256 = "0eff08b65cf7d6f8a9a71dd3de3eb4689f4ebd5644fdb6ace3e4c4d0e97aa720"
+ASSET_SHA256 = "c3fc35218a9f99e4586d1030a7f46db6651f424008373873587e9b01c2519f68"
 
 
 class Graph(NamedTuple):
@@ -24,7 +27,7 @@ class Graph(NamedTuple):
     start: np.ndarray    # (n_synsets + 1,)
     word: np.ndarray     # (n_senses,) position in words
     number: np.ndarray   # (n_senses,) which sense of the word this synset is, from 1
-    child: np.ndarray    # (n_edges,) synset ...
+    child: np.ndarray    # (n_edges,) synset, sorted ...
     parent: np.ndarray   # (n_edges,) ... and its hypernym
 
 
@@ -32,8 +35,9 @@ class WordNetNouns:
     """The nouns of WordNet 3.0: words, synsets and the hypernym relation.
 
     They come with the package (117,798 words, 82,115 synsets, no glosses). Words are in lower
-    case, with spaces; instances ("paris") count as hyponyms of what they are instances of. A
-    synset goes by WordNet's usual name, such as ``"dog.n.01"``.
+    case, with spaces, and are looked up so: "Ice_Cream" is "ice cream". Instances ("paris") count
+    as hyponyms of what they are instances of. A synset goes by WordNet's usual name, such as
+    ``"dog.n.01"``.
 
     References
     ----------
@@ -119,19 +123,16 @@ class WordNetNouns:
         return [self._name(s) for s in self._synsets(self._lookup(word))]
 
     def lemmas(self, synset):
-        """Return the words of a synset."""
-        s = self._find(synset)
-        return self._graph.words[self._graph.word[self._graph.start[s]:self._graph.start[s + 1]]].tolist()
+        """Return the words of a synset, the name-giving one first."""
+        return self._graph.words[self._words_of(self._find(synset))].tolist()
 
-    def hypernyms(self, synset):
-        """Return the names of the synsets directly above."""
-        s = self._find(synset)
-        return [self._name(p) for p in self._graph.parent[self._graph.child == s]]
+    def hypernyms(self, synset, closure=False):
+        """Return the names of the synsets directly above, or with ``closure`` of all above."""
+        return self._related(synset, closure, self._graph.child, self._graph.parent)
 
-    def hyponyms(self, synset):
-        """Return the names of the synsets directly below."""
-        s = self._find(synset)
-        return [self._name(c) for c in self._graph.child[self._graph.parent == s]]
+    def hyponyms(self, synset, closure=False):
+        """Return the names of the synsets directly below, or with ``closure`` of all below."""
+        return self._related(synset, closure, self._graph.parent, self._graph.child)
 
     def candidates(self, hypernym=None, *, exclude=(), synonyms=True, max_words=None,
                    max_length=None, words=None):
@@ -141,7 +142,7 @@ class WordNetNouns:
         ----------
         hypernym : str or sequence of str, default=None
             Synsets: keep words with a sense below (or in) one of them. None keeps all.
-        exclude : sequence of str, default=()
+        exclude : str or sequence of str, default=()
             Class names; they are no candidates.
         synonyms : bool, default=True
             Leave out the words that share a synset with an excluded one, too.
@@ -149,7 +150,7 @@ class WordNetNouns:
             Keep words of at most so many words: 1 leaves out "ice cream".
         max_length : int, default=None
             Keep words of at most so many characters.
-        words : sequence of str, default=None
+        words : str or sequence of str, default=None
             Choose among these rather than among all nouns.
 
         Returns
@@ -165,22 +166,23 @@ class WordNetNouns:
         graph = self._graph
         keep = np.ones(len(graph.words), dtype=bool)
         if words is not None:
-            keep[:] = False
-            keep[[self._lookup(word) for word in words]] = True
+            keep = self._marked([self._lookup(word) for word in listed(words)])
         if hypernym is not None:
-            tops = [hypernym] if isinstance(hypernym, str) else hypernym
-            below = self._closure([self._find(top) for top in tops])
-            keep &= np.isin(np.arange(len(graph.words)), graph.word[below[self._synset_of]])
+            tops = [self._find(top) for top in listed(hypernym)]
+            below = self._closure(tops, graph.parent, graph.child)
+            keep &= self._marked(graph.word[below[self._synset_of]])
         if max_words is not None:
+            check_number("max_words", max_words, low=1, integer=True)
             keep &= np.char.count(graph.words, " ") < max_words
         if max_length is not None:
+            check_number("max_length", max_length, low=1, integer=True)
             keep &= np.char.str_len(graph.words) <= max_length
-        for name in exclude:
+        for name in listed(exclude):
             i = self._lookup(name)
             keep[i] = False
             if synonyms:
                 for s in self._synsets(i):
-                    keep[graph.word[graph.start[s]:graph.start[s + 1]]] = False
+                    keep[self._words_of(s)] = False
         if not keep.any():
             raise ValueError("No noun is left: the conditions on candidates exclude all of them.")
         return graph.words[keep].tolist()
@@ -188,21 +190,27 @@ class WordNetNouns:
     # ---------------------------------------------------------------- positions
 
     def _lookup(self, word):
-        try:
-            return self._position[_plain(word)]
-        except KeyError:
-            pass
-        near = difflib.get_close_matches(
-            _plain(word), [w for w in self._position if abs(len(w) - len(word)) < 4
-                           and w[:1] == _plain(word)[:1]], n=3)
-        last = _plain(word).rpartition(" ")[2]
-        near += [last] if last in self._position and last not in near else []
+        plain = _plain(word)
+        if plain in self._position:
+            return self._position[plain]
+        # "ankle boot" is a kind of its last word; misspellings rarely touch the first letter
+        head = plain.rpartition(" ")[2]
+        alike = [w for w in self._position if w[:1] == plain[:1] and abs(len(w) - len(plain)) < 4]
+        near = [head] * (head in self._position) + difflib.get_close_matches(plain, alike, n=3)
         hint = f" Near it: {', '.join(map(repr, near))}." if near else ""
         raise ValueError(f"{word!r} is no noun of WordNet.{hint}")
 
     def _synsets(self, i):
         order, start = self._senses_of
         return self._synset_of[order[start[i]:start[i + 1]]]
+
+    def _words_of(self, s):
+        return self._graph.word[self._graph.start[s]:self._graph.start[s + 1]]
+
+    def _marked(self, positions):
+        mask = np.zeros(len(self._graph.words), dtype=bool)
+        mask[positions] = True
+        return mask
 
     def _name(self, s):
         first = self._graph.start[s]
@@ -211,25 +219,32 @@ class WordNetNouns:
 
     def _find(self, synset):
         word, _, number = str(synset).rpartition(".n.")
-        if not word or not number.isdigit():
+        if not word or not number.isdecimal():
             raise ValueError(f"{synset!r} is no name of a noun synset; it should look like "
                              "'artifact.n.01'.")
-        for s in self._synsets(self._lookup(word)):
-            if self._name(s) == f"{_plain(word).replace(' ', '_')}.n.{int(number):02d}":
-                return s
+        senses = self._synsets(self._lookup(word))
+        if 1 <= int(number) <= len(senses):
+            return senses[int(number) - 1]
         raise ValueError(f"WordNet has no synset {synset!r}. Those of {_plain(word)!r}: "
                          f"{', '.join(self.synsets(word))}.")
 
-    def _closure(self, tops):
-        """Mark the synsets below ``tops``, these included."""
-        graph = self._graph
-        below = np.zeros(len(graph.start) - 1, dtype=bool)
-        below[tops] = True
+    def _related(self, synset, closure, near, far):
+        s = self._find(synset)
+        if not closure:
+            return [self._name(t) for t in far[near == s]]
+        reached = self._closure([s], near, far)
+        reached[s] = False
+        return [self._name(t) for t in np.flatnonzero(reached)]
+
+    def _closure(self, synsets, near, far):
+        """Mark the synsets that edges from near to far reach, the given ones included."""
+        reached = np.zeros(len(self._graph.start) - 1, dtype=bool)
+        reached[synsets] = True
         count = 0
-        while count != below.sum():
-            count = below.sum()
-            below[graph.child[below[graph.parent]]] = True
-        return below
+        while count != reached.sum():
+            count = reached.sum()
+            reached[far[reached[near]]] = True
+        return reached
 
 
 def _plain(word):
@@ -240,7 +255,8 @@ def _plain(word):
 def _shipped():
     content = resources.files("cmkdlearn.text").joinpath("data", ASSET).read_bytes()
     if hashlib.sha256(content).hexdigest() != ASSET_SHA256:
-        raise OSError(f"{ASSET} is damaged (its SHA-256 is not the package's); reinstall cmkdlearn.")
+        raise OSError(f"{ASSET} is damaged (its SHA-256 is not the package's); reinstall "
+                      "cmkdlearn.")
     with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
         words = np.array(arrays["words"].tobytes().decode("ascii").split("\n"))
         return Graph(words, arrays["start"].cumsum(dtype=np.int64),
@@ -266,8 +282,9 @@ def _read_nltk(reader):
         for number, synset in enumerate(reader.synsets(word.replace(" ", "_"), pos="n"), start=1):
             rank.setdefault((at[synset.offset()], position[word]), number)
     senses = [(s, position[name]) for s, group in enumerate(names) for name in dict.fromkeys(group)]
-    edges = [(s, at[parent.offset()]) for s, synset in enumerate(synsets)
-             for parent in synset.hypernyms() + synset.instance_hypernyms()]
+    # sorted, because NLTK keeps relations in sets, whose order changes from run to run
+    edges = sorted((s, at[parent.offset()]) for s, synset in enumerate(synsets)
+                   for parent in synset.hypernyms() + synset.instance_hypernyms())
     child, parent = np.array(edges).T
     return Graph(words, np.searchsorted([s for s, _ in senses], np.arange(len(synsets) + 1)),
                  np.array([w for _, w in senses]), np.array([rank[sense] for sense in senses]),
