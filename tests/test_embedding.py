@@ -27,7 +27,7 @@ ARCHITECTURE = {
     "vision_cfg": {"image_size": 32, "layers": 2, "width": 64, "head_width": 32, "patch_size": 8},
     "text_cfg": {"context_length": 16, "vocab_size": 49408, "width": 32, "heads": 2, "layers": 2},
 }
-TEXTS = ["a cat", "a photograph of a very long dog that does not end", "ship", "an old, rusty truck"]
+TEXTS = ["a cat", "a photograph of a very long dog that does not end", "ship", "an old truck"]
 
 
 class Averages(Embedder):
@@ -447,7 +447,7 @@ def test_a_damaged_checkpoint_is_refused(tiny_clip, tmp_path, images, monkeypatc
     (("ViT-B32",), {}, ValueError, "model_name='ViT-B32' is unknown. Did you mean 'ViT-B-32'"),
     ((32,), {}, TypeError, "model_name=32"),
     (("ViT-B-32", "laion2b_s34"), {}, ValueError, "neither a file nor a tag.*laion2b_s34b_b79k"),
-    ((MODEL, "nowhere.pt"), {}, ValueError, "'nowhere.pt' is neither.*give a checkpoint's path"),
+    ((MODEL, "nowhere.pt"), {}, ValueError, "'nowhere.pt' is neither.*give a file's path"),
     (("ViT-B-32", None), {}, TypeError, "pretrained=None.*a path or a tag"),
     (("ViT-B-32", "openai"), {"checkpoint": "nowhere.pt"}, ValueError, "checkpoint='nowhere.pt'"),
     (("ViT-B-32", "openai"), {"checkpoint": 3}, TypeError, "checkpoint=3"),
@@ -475,8 +475,6 @@ def test_a_tags_own_settings_come_with_its_file(tiny_clip, monkeypatch):
     assert not embedder._source().quick_gelu
     openai = CLIPEmbedder("ViT-B-32", "openai", checkpoint=tiny_clip[2])
     assert openai._source().quick_gelu
-    with pytest.raises(ValueError, match="cannot be read as weights of ViT-B-32"):
-        openai.encode_text(TEXTS)
 
 
 def test_a_bare_file_for_a_model_of_other_preprocessing_is_refused(tiny_clip):

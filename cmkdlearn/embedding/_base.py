@@ -156,7 +156,8 @@ def _unit_rgb(images, device):
 
 def _check_texts(texts):
     if isinstance(texts, (str, bytes)) or not np.iterable(texts):
-        raise TypeError(f"texts={texts!r} is a {type(texts).__name__}; it must be a list of strings.")
+        raise TypeError(f"texts={texts!r} is a {type(texts).__name__}; it must be a list of "
+                        "strings.")
     texts = list(texts)
     if not texts:
         raise ValueError("texts is empty; give at least one string.")

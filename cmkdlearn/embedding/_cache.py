@@ -33,8 +33,8 @@ class EmbeddingCache:
         if isinstance(memory, joblib.Memory):
             memory = memory.location
         if not (memory is None or isinstance(memory, (str, os.PathLike))):
-            raise TypeError(f"memory={memory!r} is a {type(memory).__name__}; it must be the path of "
-                            "a folder, a joblib.Memory or None.")
+            raise TypeError(f"memory={memory!r} is a {type(memory).__name__}; it must be the path "
+                            "of a folder, a joblib.Memory or None.")
         self.folder = None if memory is None else Path(memory) / "cmkdlearn-embeddings"
 
     def __call__(self, key, compute):
@@ -80,11 +80,13 @@ def _read(path):
     except FileNotFoundError:
         return None
     except OSError as error:
-        warnings.warn(f"The cached embedding {path} cannot be read ({error}); it is computed anew.")
+        warnings.warn(f"The cached embedding {path} cannot be read ({error}); it is computed "
+                      "anew.", stacklevel=2)
         return None
     checksum, data = content[:DIGEST_BYTES], content[DIGEST_BYTES:]
     if checksum != _checksum(path, data):
-        warnings.warn(f"The cached embedding {path} is corrupt or truncated; it is computed anew.")
+        warnings.warn(f"The cached embedding {path} is corrupt or truncated; it is computed "
+                      "anew.", stacklevel=2)
         return None
     return np.load(io.BytesIO(data), allow_pickle=False)
 
@@ -106,7 +108,7 @@ def _write(path, array):
             Path(temporary).unlink(missing_ok=True)
         warnings.warn(f"The embedding could not be kept in {path.parent} ({error}); it will be "
                       "computed again when it is next needed. Free some space there, or choose "
-                      "another folder with memory=.")
+                      "another folder with memory=.", stacklevel=2)
 
 
 def _checksum(path, data):

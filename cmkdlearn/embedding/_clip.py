@@ -66,8 +66,8 @@ class CLIPEmbedder(Embedder):
 
     References
     ----------
-    .. [1] A. Radford et al. "Learning Transferable Visual Models From Natural Language Supervision".
-       ICML 2021.
+    .. [1] A. Radford et al. "Learning Transferable Visual Models From Natural Language
+       Supervision". ICML 2021.
     .. [2] M. Cherti et al. "Reproducible Scaling Laws for Contrastive Language-Image Learning".
        CVPR 2023.
 
@@ -125,12 +125,12 @@ class CLIPEmbedder(Embedder):
             return tag
         if self.checkpoint is not None or not os.path.isfile(pretrained):
             near = difflib.get_close_matches(pretrained, tags, n=3) or tags
-            raise ValueError(f"pretrained={pretrained!r} is neither a file nor a tag of weights for "
-                             f"{self.model_name}. " + (f"Tags are {', '.join(near)}." if near else
-                                                       "There is no tag; give a checkpoint's path."))
+            hint = f"Tags are {', '.join(near)}." if near else "It has no tags; give a file's path."
+            raise ValueError(f"pretrained={pretrained!r} is neither a file nor a tag of weights "
+                             f"for {self.model_name}. {hint}")
         if tags and not any(_is_default(open_clip.get_pretrained_cfg(name, tag)) for tag in tags):
-            raise ValueError(f"pretrained={pretrained!r} leaves open how {self.model_name} wants its "
-                             f"images prepared. Name the weights, and pass the file beside: "
+            raise ValueError(f"pretrained={pretrained!r} leaves open how {self.model_name} wants "
+                             f"its images prepared. Name the weights, and pass the file beside: "
                              f"pretrained={tags[0]!r}, checkpoint={pretrained!r}.")
         return {}
 
@@ -142,10 +142,12 @@ class CLIPEmbedder(Embedder):
             path = _download(_plain(self.model_name), self.pretrained)
         else:
             path = self.pretrained
-        return Source(architecture=_architecture(self.model_name),
-                      preprocessing=json.dumps({key: tag[key] for key in PREPROCESSING if key in tag}),
-                      quick_gelu=bool(tag.get("quick_gelu")), sha256=file_digest(path),
-                      model_name=_plain(self.model_name), path=os.path.abspath(path))
+        preprocessing = {key: tag[key] for key in PREPROCESSING if key in tag}
+        return Source(model_name=_plain(self.model_name),
+                      architecture=_architecture(self.model_name),
+                      preprocessing=json.dumps(preprocessing),
+                      quick_gelu=bool(tag.get("quick_gelu")),
+                      sha256=file_digest(path), path=os.path.abspath(path))
 
 
 class Source(NamedTuple):
@@ -234,9 +236,9 @@ def _tokenizer(model_name):
         return open_clip.get_tokenizer(model_name)
     except OSError as error:
         raise ConnectionError(
-            f"The tokenizer of {model_name} cannot be downloaded. Use this model once where there is "
-            "a network, so that it is kept, or a model whose tokenizer open_clip carries, such as "
-            "'ViT-B-32'.") from error
+            f"The tokenizer of {model_name} cannot be downloaded. Use this model once where there "
+            "is a network, so that it is kept, or a model whose tokenizer open_clip carries, such "
+            "as 'ViT-B-32'.") from error
 
 
 def _architecture(model_name):

