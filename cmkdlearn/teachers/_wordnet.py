@@ -7,7 +7,12 @@ import torch
 import torch.nn.functional as F
 from sklearn.preprocessing import normalize
 from sklearn.utils import Bunch, check_random_state
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import (
+    check_consistent_length,
+    check_is_fitted,
+    column_or_1d,
+    validate_data,
+)
 from torch import nn
 
 from cmkdlearn._validation import check_number, check_option
@@ -137,6 +142,7 @@ class WordNetRelaxedTeacher(TorchTeacher):
         super()._check_params()
         check_option("relaxation", self.relaxation, ("wordnet", "noise"))
         check_number("relaxed_proportion", self.relaxed_proportion, low=0, high=1)
+        check_number("nouns_per_cluster", self.nouns_per_cluster, low=1, integer=True)
         check_number("lambda_hier", self.lambda_hier, low=0)
         check_number("lambda_cosreg", self.lambda_cosreg, low=0)
         if not (self.use_image or self.use_text):
@@ -161,80 +167,98 @@ class WordNetRelaxedTeacher(TorchTeacher):
 
     def _read(self, X, reset):
         if self.embedder is None:
-            data = super()._read(X, reset)
+            X = super()._read(X, reset)["X"].numpy()
             if self._kind != "table":
                 raise ValueError(f"Without an embedder, X must hold image embeddings (n, d); it "
                                  f"holds a {self._kind} of shape {self._shape} per sample.")
-            V = data["X"].numpy()
         else:
             X = select_modality(X, self.modality, fitting=reset)
             X = validate_data(self, X, reset=reset, allow_nd=True, dtype="numeric")
-            V = np.asarray(self.embedder.transform(X), dtype=np.float32)
-            if V.ndim != 2 or len(V) != len(X) or not np.isfinite(V).all():
-                raise ValueError(f"embedder.transform returned an array of shape {V.shape} for "
-                                 f"{len(X)} samples, or values that are not finite; it must "
-                                 "return (n, d) finite embeddings.")
             self._kind = "table"
-        data = {"X": as_tensor(normalize(V))}
-        if not reset and self.use_text:
+        if reset:  # embedded in _prepare, once labels and names are known to be good
+            return {"X": X}
+        data = {"X": self._embed(X)}
+        if self.use_text:
             data["relaxed"] = self._relaxed_text(data["X"])
-            data["shown"] = torch.full((len(V),), RELAXED)
+            data["shown"] = torch.full((len(X),), RELAXED)
         return data
+
+    def _embed(self, X):
+        """Return the image embeddings, L2-normalised."""
+        V = X if self.embedder is None else np.asarray(self.embedder.transform(X), dtype=np.float32)
+        if V.ndim != 2 or len(V) != len(X) or not np.isfinite(V).all():
+            raise ValueError(f"embedder.transform returned an array of shape {V.shape} for "
+                             f"{len(X)} samples, or values that are not finite; it must return "
+                             "(n, d) finite embeddings.")
+        return as_tensor(normalize(V))
 
     # ---------------------------------------------------------------- text
 
     def _prepare(self, X, y, data):
+        if self.warm_start and hasattr(self, "net_"):
+            # the nouns stay, with what was learned of them
+            return {"shown": self._shown(data["y"])} if self.use_text else {}
         if not self.use_text:
-            return {}
-        names, self.class_embeddings_ = self._class_text()
-        if self.class_embeddings_.shape[1] != data["X"].shape[1]:
+            return {"X": self._embed(data["X"])}
+        names = self._class_names()
+        nouns = self._candidates(names) if self.relaxation == "wordnet" else None
+        self.class_embeddings_ = self._encode("class_names", names)
+        V = self._embed(data["X"])
+        if self.class_embeddings_.shape[1] != V.shape[1]:
             raise ValueError(f"Text embeddings have {self.class_embeddings_.shape[1]} dimensions "
-                             f"and image embeddings {data['X'].shape[1]}; they must share one "
-                             "space.")
-        if self.relaxation == "wordnet":
-            nouns, embeddings = self._candidates(names)
-            self.relaxer_ = WordNetRelaxer(
-                nouns, embeddings, n_clusters=self.n_clusters,
-                nouns_per_cluster=self.nouns_per_cluster, n_classes=len(self.classes_),
-                random_state=self._draw_seed()).fit(data["X"].numpy())
-            self.nouns_ = np.asarray(self.relaxer_.nouns_)
-            self._pretrained = self.relaxer_.noun_embeddings_
-        else:
-            self.nouns_, self._pretrained = np.asarray(names), self.class_embeddings_
+                             f"and image embeddings {V.shape[1]}; they must share one space.")
+        self._choose_text(V, names, nouns)
         self._share_seed = self._draw_seed()
-        return {"relaxed": self._relaxed_text(data["X"]), "shown": self._shown(data["y"])}
+        return {"X": V, "relaxed": self._relaxed_text(V), "shown": self._shown(data["y"])}
 
-    def _class_text(self):
-        """Return the classes' names and n_gt."""
+    def _class_names(self):
+        """Return the name of each class; without an embedder, its text embedding."""
         classes = self.classes_.tolist()
         if self.class_names is None:
             if not all(isinstance(label, str) for label in classes):
-                raise ValueError(f"class_names are missing: the labels {classes} are no names. Pass "
-                                 "class_names={label: name}.")
-            names = dict(zip(classes, classes, strict=True))
-        elif isinstance(self.class_names, Mapping):
+                raise ValueError(f"class_names are missing: the labels {classes} are no names. "
+                                 "Pass class_names={label: name}.")
+            return classes
+        if isinstance(self.class_names, Mapping):
             missing = [label for label in classes if label not in self.class_names]
             if missing:
                 raise ValueError(f"class_names has no name for the labels {missing}.")
-            names = self.class_names
-        elif len(self.class_names) == len(classes):
-            names = dict(zip(classes, self.class_names, strict=True))
-        else:
+            return [self.class_names[label] for label in classes]
+        if len(self.class_names) != len(classes):
             raise ValueError(f"class_names has {len(self.class_names)} names for {len(classes)} "
                              f"classes, {classes}.")
-        named = [names[label] for label in classes]
-        if self.embedder is None:
-            return [str(label) for label in classes], _stack("class_names", named)
-        return named, encode_prompts(self.embedder, named, self.templates)
+        return list(self.class_names)
 
     def _candidates(self, class_names):
-        """Return the candidate nouns and their embeddings (Algorithm 1, step 1)."""
-        if self.embedder is None:
-            return list(self.nouns), _stack("nouns", list(self.nouns.values()))
+        """Return the candidate nouns; without an embedder, a dict to their text embeddings."""
         nouns = WordNetNouns() if self.nouns is None else self.nouns
         if isinstance(nouns, WordNetNouns):
             nouns = nouns.candidates(exclude=class_names)
-        return list(nouns), encode_prompts(self.embedder, nouns, self.templates)
+        if len(nouns) < self.nouns_per_cluster:
+            raise ValueError(f"nouns holds {len(nouns)} candidates, fewer than nouns_per_cluster="
+                             f"{self.nouns_per_cluster}; offer more nouns.")
+        return nouns
+
+    def _encode(self, name, words):
+        """Return text embeddings, (n_words, d) float32 (Algorithm 1, step 1)."""
+        if self.embedder is not None:
+            return encode_prompts(self.embedder, words, self.templates)
+        return _stack(name, words.values() if isinstance(words, Mapping) else words)
+
+    def _choose_text(self, V, names, nouns):
+        """Choose n* (Algorithm 1, steps 2 and 3), or take the class names for the ablation."""
+        if self.relaxation == "noise":
+            self.nouns_ = self.classes_.astype(str) if self.embedder is None else np.asarray(names)
+            self._pretrained = self.class_embeddings_
+            return
+        self.relaxer_ = WordNetRelaxer(
+            list(nouns), self._encode("nouns", nouns), n_clusters=self.n_clusters,
+            nouns_per_cluster=self.nouns_per_cluster, n_classes=len(self.classes_),
+            random_state=self._draw_seed()).fit(V.numpy())
+        # a fitted teacher is kept and sent about without the many candidates that were not chosen
+        self.relaxer_.set_params(nouns=None, noun_embeddings=None)
+        self.nouns_ = np.asarray(self.relaxer_.nouns_)
+        self._pretrained = self.relaxer_.noun_embeddings_
 
     def _relaxed_text(self, V):
         """Return the row of n* that goes with each image embedding; no label is looked at."""
@@ -261,7 +285,8 @@ class WordNetRelaxedTeacher(TorchTeacher):
     def _build(self, data):
         text = None
         if self.use_text:
-            text = RelaxedText(torch.from_numpy(self._pretrained), torch.from_numpy(self.class_embeddings_),
+            text = RelaxedText(torch.from_numpy(self._pretrained),
+                               torch.from_numpy(self.class_embeddings_),
                                learnable=self.learnable_text and self.relaxation == "wordnet")
         inputs = join(data["X"] if self.use_image else None,
                       text(data["relaxed"], data["shown"]).detach() if text else None)
@@ -279,16 +304,13 @@ class WordNetRelaxedTeacher(TorchTeacher):
         ce = self._cross_entropy(output, batch)
         if not (self.use_text and self.learnable_text and self.relaxation == "wordnet"):
             return {"loss": ce}
+        # a sample that is shown its class's name, whose text is n_gt, adds nothing
         is_relaxed = (batch.shown == RELAXED).float()
         n_gt = module.text.class_names[batch.y]
         n_relaxed = module.text.nouns[batch.relaxed]
         n_pretrained = module.text.pretrained[batch.relaxed]
-
-        def mean(per_sample):
-            return (per_sample * is_relaxed).sum() / is_relaxed.sum().clamp(min=1)
-
-        hier = mean(1 - F.cosine_similarity(n_gt, n_relaxed))
-        cosreg = mean(1 - F.cosine_similarity(n_pretrained, n_relaxed))
+        hier = (is_relaxed * (1 - F.cosine_similarity(n_gt, n_relaxed))).mean()
+        cosreg = (is_relaxed * (1 - F.cosine_similarity(n_pretrained, n_relaxed))).mean()
         return {"loss": ce + self.lambda_hier * hier + self.lambda_cosreg * cosreg,
                 "ce": ce, "hier": hier, "cosreg": cosreg}
 
@@ -337,7 +359,7 @@ class WordNetRelaxedTeacher(TorchTeacher):
             With labels, a share 1 − ``relaxed_proportion`` of the samples is given the name of
             its class, as in training. A sample whose label is -1 or None gets the relaxed text.
         """
-        return self._run(X, **self._shown_labels(y)).logits
+        return self._run(X, **self._shown_labels(X, y)).logits
 
     def text_inputs(self, X, y=None):
         """Return what the network is fed, as a Bunch of tensors.
@@ -347,12 +369,13 @@ class WordNetRelaxedTeacher(TorchTeacher):
         :meth:`teaching_logits`.
         """
         check_is_fitted(self)
-        return Bunch(**{**self._read(X, reset=False), **self._shown_labels(y)})
+        return Bunch(**{**self._read(X, reset=False), **self._shown_labels(X, y)})
 
-    def _shown_labels(self, y):
+    def _shown_labels(self, X, y):
+        check_is_fitted(self)
         if y is None or not self.use_text:
             return {}
-        check_is_fitted(self)
+        check_consistent_length(select_modality(X, self.modality, fitting=False), y)
         return {"shown": self._shown(torch.from_numpy(label_codes(y, self.classes_)))}
 
     def score_with_labels(self, X, y):
@@ -371,7 +394,7 @@ class WordNetRelaxedTeacher(TorchTeacher):
         float
             In [0, 1].
         """
-        y = np.asarray(y)
+        y = column_or_1d(y)
         winners = self.teaching_logits(X, y).argmax(axis=1)
         return float(np.mean(self.classes_[winners] == y))
 
@@ -423,8 +446,9 @@ def join(image, text):
 def _stack(name, vectors):
     try:
         stacked = np.stack([np.asarray(vector, dtype=np.float32) for vector in vectors])
-    except ValueError:
-        raise ValueError(f"{name} holds text embeddings of different shapes; each must be (d,).") from None
-    if stacked.ndim != 2 or not np.isfinite(stacked).all():
-        raise ValueError(f"{name} must map to finite vectors (d,).")
+    except (TypeError, ValueError):
+        raise ValueError(f"{name} must map to text embeddings, vectors (d,) of one "
+                         "length.") from None
+    if stacked.ndim != 2 or not np.isfinite(stacked).all() or not stacked.any(axis=1).all():
+        raise ValueError(f"{name} must map to finite vectors (d,), none of them zero.")
     return normalize(stacked)
