@@ -185,7 +185,7 @@ class TorchEstimator(BaseEstimator):
     def _read(self, X, reset):
         """Return what the network is fed, as a dict of tensors with an "X" among them."""
         X = select_modality(X, self.modality, fitting=reset)
-        if reset or np.ndim(X) <= 2:
+        if reset or getattr(X, "ndim", 2) <= 2:
             X = validate_data(self, X, reset=reset, allow_nd=True, dtype=READ_AS)
         else:  # the second axis need not be the features': the whole shape is compared below
             X = check_array(X, allow_nd=True, dtype=READ_AS, estimator=self, input_name="X")

@@ -114,7 +114,8 @@ def linear_head(weight, bias):
 
     Two classes may have one row: the logit of the second class minus that of the first.
     """
-    weight, bias = torch.as_tensor(weight), torch.as_tensor(bias).expand(len(weight))
+    weight = torch.atleast_2d(torch.as_tensor(weight))
+    bias = torch.as_tensor(bias).expand(len(weight))
     if len(weight) == 1:
         weight, bias = torch.cat([-weight, weight]) / 2, torch.cat([-bias, bias]) / 2
     head = nn.Linear(weight.shape[1], len(weight)).requires_grad_(False)

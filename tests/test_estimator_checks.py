@@ -1,0 +1,28 @@
+"""scikit-learn's own checks of the estimators that train on the bridge."""
+
+from sklearn.linear_model import LogisticRegression
+from sklearn.utils.estimator_checks import parametrize_with_checks
+
+from cmkdlearn.students import MultiTeacherDistiller
+from cmkdlearn.teachers import TeacherEnsemble, UnimodalTeacher
+
+training = {"max_epochs": 8, "lr": 0.03, "random_state": 0, "device": "cpu"}
+ESTIMATORS = [
+    UnimodalTeacher(**training),
+    TeacherEnsemble([("network", UnimodalTeacher(**training)), ("linear", LogisticRegression())]),
+    MultiTeacherDistiller(**training),
+    MultiTeacherDistiller([("linear", LogisticRegression())], **training),
+]
+
+
+def expected_failures(estimator):
+    if isinstance(estimator, MultiTeacherDistiller):
+        return {"check_classifiers_classes":
+                "one of its classes is -1, which marks unlabelled samples here; scikit-learn "
+                "exempts its own semi-supervised estimators"}
+    return {}
+
+
+@parametrize_with_checks(ESTIMATORS, expected_failed_checks=expected_failures)
+def test_scikit_learns_checks(estimator, check):
+    check(estimator)
