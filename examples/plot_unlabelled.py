@@ -17,6 +17,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 
 from cmkdlearn.datasets import load_fashion_mini
 from cmkdlearn.embedding import ConSEEmbedder
@@ -24,7 +25,8 @@ from cmkdlearn.students import MultiTeacherDistiller
 
 fashion = load_fashion_mini()
 X, y, X_test, y_test = fashion.X_train[:1000], fashion.y_train[:1000], fashion.X_test[:500], fashion.y_test[:500]
-teacher = make_pipeline(ConSEEmbedder(memory=".cache/cmkdlearn"), LogisticRegression(max_iter=1000))
+teacher = make_pipeline(ConSEEmbedder(memory=".cache/cmkdlearn"), StandardScaler(),
+                        LogisticRegression(max_iter=1000))
 
 counts, seeds = (50, 100, 200, 500, 1000), range(3)
 scores = {"no teacher": [], "taught": []}

@@ -145,6 +145,6 @@ class ModalityAttributionDisplay:
             bottom += share
         ax.set(ylabel="share of the attribution", ylim=(0, 1),
                title="What the teacher's decisions rest on")
-        ax.legend(loc="upper right", bbox_to_anchor=(1, -0.08), ncols=2, frameon=False)
+        ax.legend(loc="upper left", bbox_to_anchor=(1, 1))
         self.ax_, self.figure_ = ax, ax.figure
         return self

@@ -133,6 +133,6 @@ class LabelLeakageDisplay:
             ax.bar_label(bars, fmt="%.2f", padding=2, fontsize="small")
         ax.set(xticks=at, xticklabels=names, ylabel="accuracy", ylim=(0, 1.12),
                title="Label leakage: the gap between the bars")
-        ax.legend(loc="lower right")
+        ax.legend(loc="upper left", bbox_to_anchor=(1, 1))
         self.ax_, self.figure_ = ax, ax.figure
         return self
