@@ -7,6 +7,7 @@ wordnet-base and wordnet-sense-index install them. The same files give the same 
 """
 
 import argparse
+import contextlib
 import hashlib
 import io
 import shutil
@@ -32,7 +33,8 @@ verb.weather adj.ppl""".split()
 CATEGORY = {"noun": 1, "verb": 2, "adj": 3, "adv": 4}
 
 
-def read(folder):
+@contextlib.contextmanager
+def nltk_reader(folder):
     """Let NLTK read the database files from a data folder of its own."""
     with tempfile.TemporaryDirectory() as data:
         corpus = Path(data) / "corpora" / "wordnet"
@@ -45,7 +47,7 @@ def read(folder):
             for number, name in enumerate(LEXNAMES)))
         nltk.data.path.insert(0, data)
         try:
-            return _read_nltk(WordNetCorpusReader(nltk.data.find("corpora/wordnet"), None))
+            yield WordNetCorpusReader(nltk.data.find("corpora/wordnet"), None)
         finally:
             nltk.data.path.remove(data)
 
@@ -70,7 +72,8 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder")
     folder = parser.parse_args().folder
-    graph = read(folder)
+    with nltk_reader(folder) as reader:
+        graph = _read_nltk(reader)
     path = Path(__file__).parents[1] / "cmkdlearn" / "text" / "data" / ASSET
     write(graph, path)
     print(f"{len(graph.words)} words, {len(graph.start) - 1} synsets, {path.stat().st_size} bytes")
