@@ -679,6 +679,18 @@ def test_a_diverging_loss_names_epoch_term_and_rate():
         UnimodalTeacher(nn.Linear(6, 3), optimizer=torch.optim.SGD, lr=1e38, device="cpu").fit(X, y)
 
 
+def test_an_interrupted_fit_does_not_pass_for_a_finished_one():
+    class Interrupt(Callback):
+        def on_batch_end(self, net, **kwargs):
+            if len(net.history) == 2:
+                raise KeyboardInterrupt
+
+    estimator = tiny(callbacks=[Interrupt()])
+    with pytest.raises(KeyboardInterrupt):
+        estimator.fit(X, y)
+    assert len(estimator.history_) == 2 and estimator.predict(X).shape == (120,)
+
+
 def test_a_network_broken_by_its_last_step_does_not_predict():
     # its loss was finite before that step
     class Break(Callback):

@@ -159,7 +159,7 @@ def test_minus_one_is_a_class_of_a_teacher():
 
 
 def test_images_by_default_are_for_resnet18():
-    images = np.random.default_rng(0).integers(256, size=(12, 8, 8), dtype=np.uint8)
+    images = np.random.default_rng(0).integers(256, size=(12, 4, 4), dtype=np.uint8)
     teacher = UnimodalTeacher(max_epochs=1, random_state=0, device="cpu").fit(images, np.arange(12) % 2)
     assert teacher.encode(images).shape == (12, 512)
     again = pickle.loads(pickle.dumps(teacher))

@@ -51,10 +51,25 @@ class Net(NeuralNet):
             return {"n": len(batch.X), "loss": terms["loss"], "y_pred": output.logits,
                     "terms": {**terms, **self.method._scores(batch, output)}}
 
+    def partial_fit(self, X, y=None, **fit_params):
+        """As skorch's, but what the user interrupts does not pass for finished."""
+        self._interrupted = False
+        super().partial_fit(X, y, **fit_params)
+        if self._interrupted:
+            raise KeyboardInterrupt
+        return self
+
     def run_single_epoch(self, iterator, training, prefix, step_fn, **fit_params):
-        """As skorch's, but the terms of the loss are summed where they are, and read once."""
-        if iterator is None:
-            return
+        """As skorch's; early stopping, too, is a KeyboardInterrupt, but one between epochs."""
+        try:
+            if iterator is not None:
+                self._run_epoch(iterator, training, prefix, step_fn, **fit_params)
+        except KeyboardInterrupt:
+            self._interrupted = True
+            raise
+
+    def _run_epoch(self, iterator, training, prefix, step_fn, **fit_params):
+        """Sum the terms of the loss where they are, and read them once."""
         totals, n_samples = {}, 0
         for batch in iterator:
             self.notify("on_batch_begin", batch=batch, training=training)

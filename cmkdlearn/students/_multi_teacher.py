@@ -1,5 +1,7 @@
 """Distillation from several teachers (Guo et al., equations 1 to 3)."""
 
+import copy
+
 import numpy as np
 import torch
 from sklearn.frozen import FrozenEstimator
@@ -122,7 +124,7 @@ class MultiTeacherDistiller(TorchClassifier, TeacherComposition):
         self._weights()
 
     def _criterion(self):
-        return get_loss(self.loss, temperature=self.temperature)
+        return copy.deepcopy(get_loss(self.loss, temperature=self.temperature))
 
     def _weights(self):
         n = len(self.teachers)

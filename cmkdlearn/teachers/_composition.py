@@ -105,10 +105,13 @@ def teaching_logits(name, teacher, X, y, classes):
     Raises
     ------
     ValueError
-        If the teacher lacks one of the classes, or if a logit is not finite.
+        If the teacher lacks one of the classes or a logit for it, or if a logit is not finite.
     """
     columns = class_columns(name, teacher, classes)
     logits = np.asarray(teacher.teaching_logits(X, y), dtype=np.float32)
+    if logits.ndim != 2 or logits.shape[1] != len(teacher.classes_):
+        raise ValueError(f"Teacher {name!r} returned logits of shape {logits.shape}; they must be "
+                         f"(n, {len(teacher.classes_)}), one for each of its classes.")
     if not np.isfinite(logits).all():
         raise ValueError(f"Teacher {name!r} returned logits that are NaN or infinite.")
     return logits[:, columns]
