@@ -33,7 +33,7 @@ def listed_in_the_reference():
     for line in (ROOT / "docs" / "api.rst").read_text().splitlines():
         if match := re.match(r"\.\. currentmodule:: (\S+)", line):
             module = match[1]
-        elif match := re.match(r"   (\w+)$", line):
+        elif match := re.match(r"(?:   |\.\. data:: )(\w+)$", line):
             listed.append((module, match[1]))
     return listed
 
