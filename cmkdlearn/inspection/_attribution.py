@@ -77,8 +77,8 @@ def modality_attribution(teacher, X, y=None, *, n_steps=50):
     with torch.inference_mode():
         target = module.classifier(inputs).logits.argmax(dim=1)
     attributions, delta = IntegratedGradients(lambda x: module.classifier(x).logits).attribute(
-        inputs, target=target, n_steps=n_steps, internal_batch_size=max(INTERNAL_BATCH, len(inputs)),
-        return_convergence_delta=True)
+        inputs, target=target, n_steps=n_steps, return_convergence_delta=True,
+        internal_batch_size=max(INTERNAL_BATCH, len(inputs)))
     width = batch.X.shape[1]
     image, text = (attributions[:, part].sum(dim=1).cpu().numpy()
                    for part in (slice(width), slice(width, None)))

@@ -23,7 +23,7 @@ def label_leakage(teacher, X, y):
     Bunch
         ``with_labels``, the accuracy where the text is given as in training (the teacher rows of
         the paper's Table 2); ``label_free``, that of ``predict``, which never sees a label; and
-        ``leakage``, the difference. All in [-1, 1].
+        ``leakage``, the difference, in [-1, 1].
 
     Raises
     ------
@@ -129,7 +129,8 @@ class LabelLeakageDisplay:
         at = np.arange(len(names))
         series = {"shown the labels' text": "with_labels", "label-free": "label_free"}
         for shift, (label, key) in zip((-0.2, 0.2), series.items(), strict=True):
-            bars = ax.bar(at + shift, [self.leakages[name][key] for name in names], 0.38, label=label)
+            accuracies = [self.leakages[name][key] for name in names]
+            bars = ax.bar(at + shift, accuracies, 0.38, label=label)
             ax.bar_label(bars, fmt="%.2f", padding=2, fontsize="small")
         ax.set(xticks=at, xticklabels=names, ylabel="accuracy", ylim=(0, 1.12),
                title="Label leakage: the gap between the bars")

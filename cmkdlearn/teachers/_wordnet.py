@@ -64,8 +64,9 @@ class WordNetRelaxedTeacher(TorchTeacher):
         M of Algorithm 1; see :class:`~cmkdlearn.text.WordNetRelaxer`.
     nouns_per_cluster : int, default=5
     nouns : list of str, WordNetNouns or mapping, default=None
-        Candidates. None: all of WordNet's nouns but the class names and their synonyms. Without
-        an embedder, a dict from noun to text embedding (d,).
+        Candidates. None: all of WordNet's nouns but the class names and their synonyms; of a
+        WordNetNouns, likewise. A list is taken as it is, class names included. Without an
+        embedder, a dict from noun to text embedding (d,).
     templates : sequence of str, default=DEFAULT_TEMPLATES
         Prompts with a ``{}`` for the word; a word's embedding is the mean over them.
     module : "auto", torch.nn.Module class or instance, default="auto"
@@ -88,7 +89,7 @@ class WordNetRelaxedTeacher(TorchTeacher):
     text_drift_ : ndarray of shape (n_nouns,)
         1 − cos between each noun's embedding before and after training.
     relaxer_ : WordNetRelaxer
-        Only where ``relaxation="wordnet"``.
+        Only where ``relaxation="wordnet"``. It holds the nouns it kept; the candidates are dropped.
     feature_bank_ : ndarray of shape (n, d)
         The training samples' features under the text that prediction sees, float32.
 
