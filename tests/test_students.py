@@ -173,6 +173,17 @@ def test_unlabelled_samples_count_for_the_student():
     assert not same(student(frozen).fit(X, FEW), student(frozen).fit(X[labelled], FEW[labelled]))
 
 
+def test_a_labelled_sample_weighs_the_same_in_every_batch():
+    # sorted and not shuffled: 40 labelled samples in the first batch, none in the last
+    order = np.argsort(FEW < 0, kind="stable")
+    fitted = student(BAYES, lr=0, max_epochs=1, batch_size=50, iterator_train__shuffle=False)
+    fitted.fit(X[order], FEW[order])
+    z = log_softmax(fitted._run(X).logits.astype(float), axis=1)
+    known = FEW >= 0
+    ce = -z[known, FEW[known]].mean()
+    assert fitted.history_[0, "train_ce_loss"] == pytest.approx(ce, rel=1e-5)
+
+
 def test_validation_accuracy_is_that_of_the_labelled():
     fitted = student(BAYES, early_stopping=True, validation_fraction=0.3, lr=0, max_epochs=1,
                      optimizer__weight_decay=0)
