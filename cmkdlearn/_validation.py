@@ -29,8 +29,10 @@ def check_number(name, value, *, low=-np.inf, high=np.inf, open_low=False, integ
 
 
 def _interval(low, high, open_low):
+    if low == -np.inf and high == np.inf:
+        return "that is finite"
     if high == np.inf:
-        return "that is finite" if low == -np.inf else f"{'above' if open_low else 'of at least'} {low:g}"
+        return f"{'above' if open_low else 'of at least'} {low:g}"
     return f"in {'(' if open_low else '['}{low:g}, {high:g}]"
 
 

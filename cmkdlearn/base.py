@@ -23,9 +23,7 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model._base import LinearClassifierMixin
 from sklearn.model_selection import train_test_split
 from sklearn.pipeline import Pipeline
-from sklearn.utils import _safe_indexing, assert_all_finite, check_array, check_random_state
-from sklearn.utils._missing import is_pandas_na
-from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils import _safe_indexing, check_array, check_random_state
 from sklearn.utils.validation import (
     check_consistent_length,
     check_is_fitted,
@@ -35,7 +33,9 @@ from sklearn.utils.validation import (
 from skorch.callbacks import EarlyStopping
 from skorch.utils import noop
 from torch import nn
+from torch.utils.data import Dataset
 
+from cmkdlearn._labels import UNLABELLED, encode_labels
 from cmkdlearn._validation import check_number, check_option
 from cmkdlearn.losses import Output
 from cmkdlearn.nn.augment import augmentation
@@ -54,7 +54,6 @@ from cmkdlearn.nn.net import Net
 
 NET_PARAMS = ("callbacks", "compile", "iterator_train", "torch_load_kwargs")
 NET_PREFIXES = ("module", "optimizer", "callbacks", "compile", "iterator_train")
-UNLABELLED = -1
 # Fewer rows than this are padded for inference: matrix products take another path for a handful of
 # rows, and a sample's prediction should not depend, to the last bit, on how many came with it.
 MIN_ROWS = 32
@@ -592,76 +591,6 @@ def as_teacher(estimator, X=None, y=None):
     return _ClassifierTeacher(inner, X, y)
 
 
-def encode_labels(y, name, takes_unlabelled=False):
-    """Turn labels into codes.
-
-    Returns
-    -------
-    codes : ndarray of shape (n,)
-        int64 positions in ``classes``; -1 for an unlabelled sample.
-    classes : ndarray of shape (n_classes,)
-
-    Raises
-    ------
-    ValueError
-        On a missing label where all are needed, none at all, or fewer than two classes.
-    """
-    if y.dtype.kind == "f":
-        assert_all_finite(y, input_name="y")
-    labelled = labelled_mask(y) if takes_unlabelled else np.ones(len(y), dtype=bool)
-    if not labelled.any():
-        raise ValueError(f"Every sample of y is unlabelled; {name} needs labels of at least two "
-                         "classes.")
-    known = y[labelled]
-    if known.dtype == object:
-        if any(map(_is_missing, known)):
-            raise ValueError(f"y has missing labels (None or NaN), which {name} cannot use.")
-        if len({isinstance(label, str) for label in known}) > 1:
-            raise ValueError("y mixes strings and numbers; make its labels of one type.")
-        check_classification_targets(np.array(known.tolist()))
-    else:
-        check_classification_targets(known)
-    classes, inverse = np.unique(known, return_inverse=True)
-    if len(classes) < 2:
-        hint = " (-1 and None mark unlabelled samples)" if takes_unlabelled else ""
-        raise ValueError(f"{name} needs at least two classes; y has one class, "
-                         f"{classes.tolist()[0]!r}{hint}.")
-    codes = np.full(len(y), UNLABELLED, dtype=np.int64)
-    codes[labelled] = inverse
-    return codes, classes
-
-
-def label_codes(y, classes):
-    """Turn labels into positions in ``classes``; -1 where there is no label.
-
-    Raises
-    ------
-    ValueError
-        On a label that is none of the classes.
-    """
-    y = column_or_1d(y)
-    position = {label: code for code, label in enumerate(classes.tolist())}
-    codes = np.array([position.get(label, UNLABELLED) for label in y.tolist()], dtype=np.int64)
-    unknown = y[(codes == UNLABELLED) & labelled_mask(y)]
-    if len(unknown):
-        raise ValueError(f"y holds the label {unknown.tolist()[0]!r}, which is none of the classes "
-                         f"{classes.tolist()} of the fit.")
-    return codes
-
-
-def labelled_mask(y):
-    """Tell which samples have a label: not -1, and neither None nor NaN among objects."""
-    y = np.asarray(y)
-    if y.dtype == object:
-        return np.array([not _is_missing(label) and (isinstance(label, str) or label != UNLABELLED)
-                         for label in y], dtype=bool)
-    return y != UNLABELLED if y.dtype.kind in "if" else np.ones(len(y), dtype=bool)
-
-
-def _is_missing(label):
-    return label is None or is_pandas_na(label) or label != label
-
-
 def take(X, index):
     """Return the samples at ``index`` of an array, a table, or of each modality of a dict."""
     if isinstance(X, Mapping):
@@ -692,6 +621,9 @@ def select_modality(X, modality, fitting):
         except IndexError:
             raise ValueError(f"modality={modality!r} reads columns that X of shape {X.shape} does "
                              "not have; pass a table with all the columns.") from None
+    if isinstance(X, Dataset):
+        raise TypeError(f"X is a {type(X).__name__}, a torch Dataset, which is not read yet; pass "
+                        "arrays (memory-mapped ones, if they are large).")
     return X.detach().cpu().numpy() if isinstance(X, torch.Tensor) else X
 
 

@@ -58,7 +58,7 @@ class SmallConvNet(nn.Module):
     def __init__(self, n_classes=10):
         super().__init__()
         layers = []
-        for n_in, n_out in ((1, 32), (32, 64), (64, 128)):
+        for n_in, n_out in ((1, 16), (16, 32), (32, 64)):
             layers += [nn.Conv2d(n_in, n_out, 3, stride=2, padding=1, bias=False),
                        nn.BatchNorm2d(n_out), nn.ReLU()]
         self.body = nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten())

@@ -23,7 +23,8 @@ from skorch.helper import SliceDict
 from torch import nn
 from torch.utils.data import DataLoader
 
-from cmkdlearn.base import encode_labels, label_codes, labelled_mask, select_modality, take
+from cmkdlearn._labels import encode_labels, label_codes, labelled_mask
+from cmkdlearn.base import select_modality, take
 from cmkdlearn.students import MultiTeacherDistiller
 from cmkdlearn.teachers import UnimodalTeacher
 
@@ -735,3 +736,9 @@ def test_a_prediction_does_not_change_the_pickled_state():
     estimator.predict(X)
     estimator.encode(X)
     assert joblib.hash(estimator) == before
+
+
+def test_a_dataset_is_refused_by_name():
+    data = torch.utils.data.TensorDataset(torch.zeros(4, 2))
+    with pytest.raises(TypeError, match="TensorDataset.*pass arrays"):
+        UnimodalTeacher().fit(data, [0, 1, 0, 1])

@@ -8,8 +8,9 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.model_selection import check_cv
 from sklearn.utils.validation import check_memory
 
+from cmkdlearn._labels import labelled_mask
 from cmkdlearn._validation import check_number
-from cmkdlearn.base import TorchClassifier, as_teacher, labelled_mask, take
+from cmkdlearn.base import TorchClassifier, as_teacher, take
 from cmkdlearn.losses import Output, get_loss
 from cmkdlearn.teachers._composition import (
     TeacherComposition,

@@ -7,7 +7,7 @@ from sklearn.utils import column_or_1d
 from sklearn.utils.validation import check_is_fitted
 from torch import nn
 
-from cmkdlearn.base import encode_labels
+from cmkdlearn._labels import encode_labels
 from cmkdlearn.teachers._composition import (
     TeacherComposition,
     class_columns,

@@ -15,8 +15,9 @@ from sklearn.utils.validation import (
 )
 from torch import nn
 
+from cmkdlearn._labels import label_codes
 from cmkdlearn._validation import check_number, check_option
-from cmkdlearn.base import TorchTeacher, label_codes, select_modality
+from cmkdlearn.base import TorchTeacher, select_modality
 from cmkdlearn.nn.data import as_tensor
 from cmkdlearn.nn.modules import Standardise, build_classifier
 from cmkdlearn.text import DEFAULT_TEMPLATES, WordNetNouns, WordNetRelaxer, encode_prompts

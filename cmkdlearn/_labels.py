@@ -1,0 +1,78 @@
+"""Labels and their codes; -1 (None among objects) marks a sample without one."""
+
+import numpy as np
+from sklearn.utils import assert_all_finite, column_or_1d
+from sklearn.utils._missing import is_pandas_na
+from sklearn.utils.multiclass import check_classification_targets
+
+UNLABELLED = -1
+
+
+def encode_labels(y, name, takes_unlabelled=False):
+    """Turn labels into codes.
+
+    Returns
+    -------
+    codes : ndarray of shape (n,)
+        int64 positions in ``classes``; -1 for an unlabelled sample.
+    classes : ndarray of shape (n_classes,)
+
+    Raises
+    ------
+    ValueError
+        On a missing label where all are needed, none at all, or fewer than two classes.
+    """
+    if y.dtype.kind == "f":
+        assert_all_finite(y, input_name="y")
+    labelled = labelled_mask(y) if takes_unlabelled else np.ones(len(y), dtype=bool)
+    if not labelled.any():
+        raise ValueError(f"Every sample of y is unlabelled; {name} needs labels of at least two "
+                         "classes.")
+    known = y[labelled]
+    if known.dtype == object:
+        if any(map(_is_missing, known)):
+            raise ValueError(f"y has missing labels (None or NaN), which {name} cannot use.")
+        if len({isinstance(label, str) for label in known}) > 1:
+            raise ValueError("y mixes strings and numbers; make its labels of one type.")
+        check_classification_targets(np.array(known.tolist()))
+    else:
+        check_classification_targets(known)
+    classes, inverse = np.unique(known, return_inverse=True)
+    if len(classes) < 2:
+        hint = " (-1 and None mark unlabelled samples)" if takes_unlabelled else ""
+        raise ValueError(f"{name} needs at least two classes; y has one class, "
+                         f"{classes.tolist()[0]!r}{hint}.")
+    codes = np.full(len(y), UNLABELLED, dtype=np.int64)
+    codes[labelled] = inverse
+    return codes, classes
+
+
+def label_codes(y, classes):
+    """Turn labels into positions in ``classes``; -1 where there is no label.
+
+    Raises
+    ------
+    ValueError
+        On a label that is none of the classes.
+    """
+    y = column_or_1d(y)
+    position = {label: code for code, label in enumerate(classes.tolist())}
+    codes = np.array([position.get(label, UNLABELLED) for label in y.tolist()], dtype=np.int64)
+    unknown = y[(codes == UNLABELLED) & labelled_mask(y)]
+    if len(unknown):
+        raise ValueError(f"y holds the label {unknown.tolist()[0]!r}, which is none of the classes "
+                         f"{classes.tolist()} of the fit.")
+    return codes
+
+
+def labelled_mask(y):
+    """Tell which samples have a label: not -1, and neither None nor NaN among objects."""
+    y = np.asarray(y)
+    if y.dtype == object:
+        return np.array([not _is_missing(label) and (isinstance(label, str) or label != UNLABELLED)
+                         for label in y], dtype=bool)
+    return y != UNLABELLED if y.dtype.kind in "if" else np.ones(len(y), dtype=bool)
+
+
+def _is_missing(label):
+    return label is None or is_pandas_na(label) or label != label
