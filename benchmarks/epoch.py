@@ -10,6 +10,7 @@ from skorch import NeuralNetClassifier
 from torch import nn
 
 from benchmarks._report import alternate, ratio, save
+from cmkdlearn.nn.data import TensorData
 from cmkdlearn.students import MultiTeacherDistiller
 
 N, D, C, BATCH, LR, ROUNDS, SEED = 50_000, 512, 10, 128, 1e-3, 5, 0
@@ -44,12 +45,12 @@ def main():
                                     warm_start=True, random_state=SEED).fit(X[:1000], y[:1000])
     ours = student.net_
     data = student._read(X, reset=False) | {"y": torch.from_numpy(y)}
-    from cmkdlearn.nn.data import TensorData
     pair = (TensorData(**data), None)
 
-    theirs = NeuralNetClassifier(network(), criterion=nn.CrossEntropyLoss, batch_size=BATCH, lr=LR,
-                                 optimizer=torch.optim.AdamW, max_epochs=1, train_split=None,
-                                 iterator_train__shuffle=True, verbose=0, device=device).initialize()
+    theirs = NeuralNetClassifier(
+        network(), criterion=nn.CrossEntropyLoss, batch_size=BATCH, lr=LR, max_epochs=1,
+        optimizer=torch.optim.AdamW, train_split=None, iterator_train__shuffle=True, verbose=0,
+        device=device).initialize()
 
     times = alternate(ROUNDS, ours=lambda: ours.partial_fit(pair), by_hand=by_hand,
                       skorch=lambda: theirs.partial_fit(X, y))

@@ -1,4 +1,7 @@
-"""Tables of the documentation, made from the JSON in docs/results: ``python -m benchmarks.tables``."""
+"""Tables of the documentation, made from the JSON in docs/results.
+
+``python -m benchmarks.tables`` writes each beside its JSON.
+"""
 
 import json
 
@@ -6,7 +9,8 @@ from benchmarks._report import FOLDER
 
 
 def wordnet_students(report):
-    head = ["teacher", "shown text", "label-free", "student, all labels", "gain", "student, one in six", "gain"]
+    head = ["teacher", "shown text", "label-free", "student, all labels", "gain",
+            "student, one in six", "gain"]
     rows = []
     every, few = report["results"]["all labels"], report["results"]["one in six"]
     for name in every:
@@ -18,9 +22,9 @@ def wordnet_students(report):
         rows.append(row)
     n = len(report["seeds"])
     return _csv_table(head, rows) + (
-        f"\nFashion-MNIST, {report['train']:,} training and {report['test']:,} test images, mean ± standard "
-        f"deviation of {n} seeds; gain over no teacher with the 95 % interval of the paired "
-        f"differences. Teachers' accuracies are those with all labels. Settings tried: "
+        f"\nFashion-MNIST, {report['train']:,} training and {report['test']:,} test images, mean ± "
+        f"standard deviation of {n} seeds; gain over no teacher with the 95 % interval of the "
+        f"paired differences. Teachers' accuracies are those with all labels. Settings tried: "
         f"{report['settings_tried']}. Measured by ``benchmarks/wordnet_students.py`` on "
         f"{report['device']}.\n")
 

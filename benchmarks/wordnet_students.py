@@ -2,9 +2,9 @@
 
 Every student has one network, one number of steps and one learning rate; only its teachers differ.
 Nothing was tuned: the settings are those of examples/quickstart.py. A seed draws the networks, the
-batches, the nouns' clusters and which images are labelled. The rule that a difference to the student
-without a teacher counts: the 95 % interval of the paired differences over the seeds (Student's t)
-is clear of zero.
+batches, the nouns' clusters and which images are labelled. The rule by which a difference to the
+student without a teacher counts: the 95 % interval of the paired differences over the seeds
+(Student's t) is clear of zero.
 """
 
 import tempfile
@@ -93,8 +93,8 @@ def main():
         runs = Parallel(n_jobs=2)(delayed(one)(seed, labels, memory) for seed, labels in jobs)
     results = {labels: summary([run for (_, which), run in zip(jobs, runs, strict=True)
                                 if which == labels]) for labels in LABELS}
-    save("wordnet_students", seeds=list(SEEDS), train=len(fashion.X_train), test=len(fashion.X_test),
-         settings_tried=1, results=results)
+    save("wordnet_students", seeds=list(SEEDS), train=len(fashion.X_train),
+         test=len(fashion.X_test), settings_tried=1, results=results)
 
 
 if __name__ == "__main__":

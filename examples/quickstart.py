@@ -21,7 +21,6 @@ one table and its figure.
 import time
 
 import numpy as np
-import torch
 from torch import nn
 
 from cmkdlearn.datasets import load_fashion_mini
