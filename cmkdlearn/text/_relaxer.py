@@ -11,7 +11,7 @@ from cmkdlearn._validation import check_number, check_option
 
 IMAGES_PER_CLUSTER = 300
 CLUSTERS_PER_CLASS = 3
-MINI_BATCH_ABOVE = 20_000  # images
+MINI_BATCH_ABOVE = 10_000  # images
 CHUNK_BYTES = 2**26
 
 
@@ -40,7 +40,7 @@ class WordNetRelaxer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
         For ``n_clusters="auto"``.
     random_state : int, RandomState or None, default=None
         Of the clustering: K-means on normalised embeddings, with centres renormalised
-        (mini-batches above 20,000 images).
+        (mini-batches above 10,000 images).
 
     Attributes
     ----------
