@@ -360,13 +360,27 @@ WORDNET = WordNetNouns()
 
 
 @pytest.mark.parametrize("nouns", [None, WORDNET], ids=["default", "instance"])
-def test_nouns_of_wordnet_without_the_class_names(nouns):
-    fitted = reader(nouns=nouns, templates="{}", max_epochs=1, n_clusters=20).fit(X, y)
-    assert len(fitted.nouns_) == 100 and all(noun in WORDNET for noun in fitted.nouns_)
-    synonyms = {lemma for name in NAMES for synset in WORDNET.synsets(name)
-                for lemma in WORDNET.lemmas(synset)}
-    assert not synonyms & set(fitted.nouns_)
-    assert len(pickle.dumps(fitted)) < 1e6  # without the candidates that were not chosen
+def test_nouns_of_wordnet_but_the_class_names_and_their_synonyms(nouns):
+    everything = WORDNET.candidates(exclude=NAMES)
+    assert "domestic dog" not in everything
+    # every cluster keeps all that went to it
+    fitted = reader(nouns=nouns, templates="{}", max_epochs=0, nouns_per_cluster=len(everything))
+    assert sorted(fitted.fit(X, y).nouns_) == everything
+
+
+def test_candidates_that_were_not_chosen_are_not_carried_along():
+    fitted = reader(nouns=None, templates="{}", max_epochs=1).fit(X, y)
+    assert len(fitted.nouns_) == 30
+    assert len(pickle.dumps(fitted)) < 1e6
+
+
+def test_lengths_of_embeddings_do_not_matter():
+    rng = np.random.default_rng(0)
+    longer = {name: {key: vector * rng.uniform(0.1, 9) for key, vector in vectors(words).items()}
+              for name, words in {"class_names": [0, 1, 2], "nouns": NOUNS}.items()}
+    fitted = teacher(**longer).fit(X * rng.uniform(0.1, 9, size=(150, 1)), y)
+    assert np.allclose(fitted.decision_function(X), teacher().fit(X, y).decision_function(X), atol=1e-3)
+    assert np.allclose(fitted.text_inputs(X).X.norm(dim=1), 1, atol=1e-6)
 
 
 # -------------------------------------------------------------------- bad input
