@@ -148,7 +148,7 @@ class Embedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator)
 def _unit_rgb(images, device):
     """Bring a batch to the device as RGB (b, 3, H, W), float32 in [0, 1]."""
     dtype = np.uint8 if images.dtype == np.uint8 else np.float32
-    batch = torch.from_numpy(np.array(images, dtype=dtype)).to(device, non_blocking=True)
+    batch = torch.from_numpy(np.array(images, dtype=dtype, order="C")).to(device, non_blocking=True)
     if dtype == np.uint8:
         batch = batch.float() / 255
     return batch.expand(-1, 3, -1, -1)
