@@ -291,7 +291,11 @@ class TorchEstimator(BaseEstimator):
     def _run(self, X, **extra):
         """Return the network's Output for all of X, as arrays; ``extra`` tensors go beside X."""
         check_is_fitted(self)
-        data = TensorData(**{**self._read(X, reset=False), **extra})
+        return self._outputs({**self._read(X, reset=False), **extra})
+
+    def _outputs(self, data):
+        """Return the network's Output for a dict of tensors, as arrays."""
+        data = TensorData(**data)
         module, device = self.net_.module_.eval(), self.net_.device
         outputs = []
         with torch.inference_mode():
@@ -384,7 +388,11 @@ class TorchClassifier(ClassifierMixin, TorchEstimator):
         data["y"] = torch.from_numpy(codes)
         data.update(self._prepare(X, y, data))
         self._train(data, stratify=codes)
+        self._remember(data, y)
         return self
+
+    def _remember(self, data, y):
+        """Keep what is needed of the training data, which has been read already."""
 
     def _build(self, data):
         return build_classifier(self.module, data["X"], self._kind, len(self.classes_),
@@ -468,25 +476,10 @@ class TorchTeacher(TorchClassifier):
 
     needs_labels_to_teach = False
 
-    def fit(self, X, y):
-        """Train the network, and keep the training samples' features.
-
-        Parameters
-        ----------
-        X : array-like, or dict of array-like
-            As for :meth:`TorchClassifier.fit`.
-        y : array-like of shape (n,)
-            Labels: numbers or strings.
-
-        Returns
-        -------
-        self
-        """
-        super().fit(X, y)
+    def _remember(self, data, y):
         if hasattr(self.net_.module_, "head"):
-            self.feature_bank_ = self.encode(X)
-            self.feature_bank_labels_ = np.asarray(y).ravel()
-        return self
+            self.feature_bank_ = self._outputs(data).features
+            self.feature_bank_labels_ = y
 
     def teaching_logits(self, X, y=None):
         """Return what a student is shown while training, (n, n_classes) float32 logits.

@@ -299,6 +299,11 @@ class WordNetRelaxedTeacher(TorchTeacher):
                                       scale, **self._module_params())
         return MultimodalClassifier(classifier, text, self.use_image)
 
+    def _remember(self, data, y):
+        if self.use_text:  # the bank holds what prediction sees: no label is shown
+            data = {**data, "shown": torch.full_like(data["shown"], RELAXED)}
+        super()._remember(data, y)
+
     def _output(self, module, batch):
         return module(batch)
 
