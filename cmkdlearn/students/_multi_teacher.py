@@ -1,6 +1,7 @@
 """Distillation from several teachers (Guo et al., equations 1 to 3)."""
 
 import copy
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -157,7 +158,7 @@ class MultiTeacherDistiller(TorchClassifier, TeacherComposition):
         z_bar = 0
         for (name, teacher), weight in zip(self._seeded_teachers(), self._weights(), strict=True):
             ask = _teach if isinstance(teacher, FrozenEstimator) else teach
-            fitted, logits = ask(name, teacher, X, y, self.classes_, self.cv)
+            fitted, logits = ask(_Lesson(name, teacher, X, y, self.classes_, self.cv))
             self.teachers_.append(fitted)
             z_bar = z_bar + np.float32(weight) * logits  # eq. 1
         self.teacher_logits_ = z_bar
@@ -171,8 +172,21 @@ class MultiTeacherDistiller(TorchClassifier, TeacherComposition):
         return {"loss": ce + self.lambda_kd * kd, "ce": ce, "kd": kd}  # eq. 3
 
 
-def _teach(name, teacher, X, y, classes, cv):
+@dataclass(repr=False)  # joblib writes the repr of arguments down; that of many nouns takes long
+class _Lesson:
+    """What a fitted teacher and its logits depend on."""
+
+    name: str
+    teacher: object
+    X: object
+    y: np.ndarray
+    classes: np.ndarray
+    cv: object
+
+
+def _teach(lesson):
     """Fit a teacher on the labelled samples, and let it speak about all of them."""
+    name, teacher, X, y, classes, cv = vars(lesson).values()
     labelled = np.flatnonzero(labelled_mask(y))
     X_known, y_known = (X, y) if len(labelled) == len(y) else (take(X, labelled), y[labelled])
     folds = [] if cv is None or isinstance(teacher, FrozenEstimator) else _folds(cv, y_known)
