@@ -47,7 +47,8 @@ def speed():
          f"{grid['speedup']:.1f} times", "at least 3 times"],
         ["choosing among 117,798 nouns, memory beyond the input",
          f"{nouns['mebibytes']['beyond inputs']:.0f} MiB", "under 1,024 MiB"],
-    ]) + f"\nMeasured on {epoch['device']}; ratios within one run, median and range of the rounds.\n"
+    ]) + (f"\nMeasured on {epoch['device']}; ratios within one run, median and range of the "
+          "rounds.\n")
 
 
 def _read(name):
