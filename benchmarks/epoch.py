@@ -13,7 +13,7 @@ from benchmarks._report import alternate, ratio, save
 from cmkdlearn.nn.data import TensorData
 from cmkdlearn.students import MultiTeacherDistiller
 
-N, D, C, BATCH, LR, ROUNDS, SEED = 50_000, 512, 10, 128, 1e-3, 5, 0
+N, D, C, BATCH, LR, ROUNDS, SEED = 50_000, 512, 10, 128, 1e-3, 15, 0
 
 
 def network():
