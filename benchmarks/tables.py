@@ -6,6 +6,7 @@
 import json
 
 from benchmarks._report import FOLDER
+from benchmarks.wordnet_students import paired
 
 
 def wordnet_students():
@@ -22,7 +23,10 @@ def wordnet_students():
             row += _student(name, cell) if cell else ["refused", ""]
         rows.append(row)
     n = len(report["seeds"])
-    return _csv_table(head, rows) + (
+    controls = [[f"relaxed 100 % minus {name}"] + [
+        _interval(*paired(cells["relaxed 100 %"]["student"], cells[name]["student"]))
+        for cells in (every, few)] for name in ("image alone", "noise 100 %")]
+    return _csv_table(head, rows) + "\n" + _csv_table(["control", *report["results"]], controls) + (
         f"\nFashion-MNIST, {report['train']:,} training and {report['test']:,} test images, mean ± "
         f"standard deviation of {n} seeds; gain over no teacher with the 95 % interval of the "
         f"paired differences. Teachers' accuracies are those with all labels. Measured by "
@@ -55,9 +59,12 @@ def _read(name):
 
 
 def _student(name, cell):
-    low, high = cell["interval"]
-    gain = "" if name == "no teacher" else f"{cell['gain']:+.3f} [{low:+.3f}, {high:+.3f}]"
+    gain = "" if name == "no teacher" else _interval(cell["gain"], cell["interval"])
     return [f"{cell['mean']:.3f} ± {cell['sd']:.3f}", gain]
+
+
+def _interval(mean, interval):
+    return f"{mean:+.3f} [{interval[0]:+.3f}, {interval[1]:+.3f}]"
 
 
 def _csv_table(head, rows):

@@ -69,15 +69,21 @@ def one(seed, labels, memory):
     return results
 
 
+def paired(scores, baseline):
+    """Return the mean difference over the seeds, and its 95 % interval."""
+    gain = np.subtract(scores, baseline)
+    half = student_t.ppf(0.975, len(gain) - 1) * gain.std(ddof=1) / np.sqrt(len(gain))
+    return gain.mean(), [gain.mean() - half, gain.mean() + half]
+
+
 def summary(runs):
     """Turn one dict a seed into mean, spread and paired interval against no teacher."""
     rows = {}
     for name in runs[0]:
         scores = np.array([run[name]["student"] for run in runs])
-        gain = scores - [run["no teacher"]["student"] for run in runs]
-        half = student_t.ppf(0.975, len(runs) - 1) * gain.std(ddof=1) / np.sqrt(len(runs))
+        gain, interval = paired(scores, [run["no teacher"]["student"] for run in runs])
         rows[name] = {"student": scores.tolist(), "mean": scores.mean(), "sd": scores.std(ddof=1),
-                      "gain": gain.mean(), "interval": [gain.mean() - half, gain.mean() + half]}
+                      "gain": gain, "interval": interval}
         for key in ("shown text", "label-free"):
             if key in runs[0][name]:
                 rows[name][key] = float(np.mean([run[name][key] for run in runs]))

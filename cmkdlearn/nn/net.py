@@ -37,11 +37,13 @@ class Net(NeuralNet):
 
     def train_step_single(self, batch, **fit_params):
         """Forward and backward pass of one batch."""
+        self._set_training(True)
         batch = self.method._augment(move(batch, self.device))
         return {"n": len(batch.X), **self.method._step(self, batch)}
 
     def validation_step(self, batch, **fit_params):
         """Losses of one batch of the validation split, and its share of right answers."""
+        self._set_training(False)
         with torch.no_grad():
             batch = move(batch, self.device)
             output = self.method._output(self.module_, batch)
@@ -68,7 +70,6 @@ class Net(NeuralNet):
 
     def _run_epoch(self, iterator, training, prefix, step_fn, **fit_params):
         """Sum the terms of the loss where they are, and read them once."""
-        self._set_training(training)
         totals, n_samples = {}, 0
         for batch in iterator:
             self.notify("on_batch_begin", batch=batch, training=training)
