@@ -106,6 +106,31 @@ def cch_pairs():
         f"``benchmarks/cch_pairs.py`` on {report['device']}.\n")
 
 
+def information():
+    report = _read("information")
+    tasks = {part: report[part] for part in ("tuning", "held_out")}
+    errors = report["mean_absolute_error"]
+    rows = []
+    for name in errors["held_out"]:
+        seconds = [cells[name]["seconds"] for part in tasks.values() for cells in part.values()]
+        rows.append([name, *[f"{errors[part][name][key]:.2f}" for part in ("held_out", "tuning")
+                             for key in ("mean", "max")], f"{sum(seconds) / len(seconds):.1f}"])
+    hidden = [[name, f"{found['truth']:.2f}", f"{found['estimate']:.2f} ± {found['std_error']:.2f}",
+               f"{found['seconds']:.1f}"]
+              for name, found in report["latent_in_many_columns"].items()]
+    speed = " and ".join(f"{seconds:.1f} s at {int(n):,} samples"
+                         for n, seconds in report["ksg_8_and_8_seconds"].items())
+    errors_table = _csv_table(["estimator", "held out: mean", "greatest", "tuning: mean",
+                               "greatest", "seconds a task"], rows)
+    hidden_table = _csv_table(["'latent': correlated pairs hidden in columns", "truth",
+                               "estimate", "seconds"], hidden)
+    return (f"{errors_table}\nAbsolute error in nats at n = {report['samples']:,}, over "
+            f"{len(tasks['held_out'])} tasks that were held out and {len(tasks['tuning'])} that "
+            f"'auto' was tuned on.\n\n{hidden_table}\nNearest neighbours in 8 + 8 columns take "
+            f"{speed}. Measured by ``benchmarks/information.py`` on {report['device']}, one thread, "
+            "beside other work.\n")
+
+
 def _range(ratios):
     return f"{ratios['median']:.2f} [{ratios['min']:.2f}, {ratios['max']:.2f}]"
 
@@ -134,7 +159,8 @@ def _csv_table(head, rows):
 
 
 def main():
-    for table in (wordnet_students, speed, unpaired_students, unpaired_speed, cch_pairs):
+    for table in (wordnet_students, speed, unpaired_students, unpaired_speed, cch_pairs,
+                  information):
         (FOLDER / f"{table.__name__}.inc").write_text(table())
 
 
