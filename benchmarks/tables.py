@@ -127,8 +127,8 @@ def information():
     return (f"{errors_table}\nAbsolute error in nats at n = {report['samples']:,}, over "
             f"{len(tasks['held_out'])} tasks that were held out and {len(tasks['tuning'])} that "
             f"'auto' was tuned on.\n\n{hidden_table}\nNearest neighbours in 8 + 8 columns take "
-            f"{speed}. Measured by ``benchmarks/information.py`` on {report['device']}, one thread, "
-            "beside other work.\n")
+            f"{speed}. Measured by ``benchmarks/information.py`` on {report['device']}, one "
+            "thread, beside other work.\n")
 
 
 def _range(ratios):
