@@ -1,0 +1,185 @@
+"""Trained networks for use without this library, and without Python."""
+
+import copy
+import json
+import os
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import torch
+from sklearn.base import is_regressor
+from sklearn.utils.validation import check_is_fitted
+from torch import nn
+
+from cmkdlearn.base import TorchEstimator, select_modality
+from cmkdlearn.nn.data import as_tensor
+from cmkdlearn.nn.inputs import canonical
+from cmkdlearn.nn.modules import Classifier
+
+__all__ = ["export_student"]
+
+TOLERANCE = 1e-5
+
+
+def export_student(estimator, path, X):
+    """Write a student's network as a program of ``torch.export`` or of ONNX.
+
+    The program takes samples as ``predict`` does, any number of them, in the layout and dtype of
+    ``X``; what the estimator does to them first is part of it. It returns the probabilities of the
+    classes, or a regressor's prediction. It is read back and checked before it gets its name.
+
+    Parameters
+    ----------
+    estimator : fitted estimator
+        A student, or a teacher, that reads one modality with a network.
+    path : str or os.PathLike
+        ``.pt2`` is torch's format, ``.onnx`` needs ``pip install cmkdlearn[onnx]``.
+    X : array-like, or dict of array-like
+        A few samples, two at least, as they will come: the program is traced with them, and checked
+        on them.
+
+    Returns
+    -------
+    float
+        The largest difference to ``predict_proba`` (a regressor's ``predict``, relative to its
+        largest value if that is above 1) on ``X``.
+
+    Raises
+    ------
+    TypeError
+        If the estimator is no network of one modality.
+    ValueError
+        If its network cannot be traced, or if the program says something else: a difference above
+        1e-5.
+    ImportError
+        If the packages for ONNX are missing.
+
+    Notes
+    -----
+    The classes are in the file, as JSON: in ``classes.json`` of torch's format, under ``classes``
+    in ONNX's metadata. The input is called ``X``.
+
+    Examples
+    --------
+    >>> import json, os, tempfile
+    >>> import torch
+    >>> from sklearn.datasets import load_digits
+    >>> from cmkdlearn.export import export_student
+    >>> from cmkdlearn.students import MultiTeacherDistiller
+    >>> X, y = load_digits(return_X_y=True)
+    >>> student = MultiTeacherDistiller(max_epochs=2, random_state=0).fit(X, y)
+    >>> path = os.path.join(tempfile.mkdtemp(), "student.pt2")
+    >>> export_student(student, path, X[:10]) < 1e-5
+    True
+    >>> extra = {"classes.json": ""}
+    >>> program = torch.export.load(path, extra_files=extra).module()
+    >>> json.loads(extra["classes.json"])
+    [0, 1, 2, 3, 4, 5, 6, 7, 8, 9]
+    >>> program(torch.from_numpy(X[:3]).float()).shape
+    torch.Size([3, 10])
+    """
+    path = Path(path)
+    if path.suffix not in FORMATS:
+        raise ValueError(f"path={str(path)!r} must end in .pt2 (torch.export) or .onnx.")
+    if not isinstance(estimator, TorchEstimator) \
+            or type(estimator)._output is not TorchEstimator._output:
+        raise TypeError(f"{type(estimator).__name__} is no network that reads one modality; export "
+                        "a student, such as MultiTeacherDistiller.")
+    check_is_fitted(estimator)
+    write, read = FORMATS[path.suffix]
+    expected = estimator.predict(X) if is_regressor(estimator) else estimator.predict_proba(X)
+    if len(expected) < 2:
+        raise ValueError(f"X holds {len(expected)} sample; to trace the program takes two at "
+                         "least.")
+    network, x = _Program(estimator, X), _samples(estimator, X)
+    try:
+        program = torch.export.export(network.eval(), (x,),
+                                      dynamic_shapes=({0: torch.export.Dim("n")},))
+    except Exception as error:  # each network fails in its own way
+        raise ValueError(f"module={estimator.module!r} cannot be traced by torch.export: "
+                         f"{error}") from error
+    with tempfile.TemporaryDirectory(dir=path.parent) as folder:
+        draft = os.path.join(folder, f"draft{path.suffix}")
+        write(program, draft, json.dumps(getattr(estimator, "classes_", np.empty(0)).tolist()))
+        run = read(draft)
+        said = [run(x), np.concatenate([run(x[:1]), run(x[1:])])]  # of any number of samples
+        largest = max(1.0, np.abs(expected).max())
+        difference = max(float(np.abs(part - expected).max()) for part in said) / largest
+        if not difference <= TOLERANCE:
+            raise ValueError(f"The program's output differs from the estimator's by "
+                             f"{difference:.2g}, more than {TOLERANCE:g}; it was not kept.")
+        os.replace(draft, path)
+    return difference
+
+
+class _Program(nn.Module):
+    """From samples as the user has them to what the estimator says of them."""
+
+    def __init__(self, estimator, X):
+        super().__init__()
+        network = copy.deepcopy(estimator.net_.module_).cpu()
+        if isinstance(network, Classifier):  # without what only training needs
+            network = Classifier(network.encoder, network.head, network.preprocess)
+        self.network = network
+        self.shape = estimator._shape
+        raw = _raw(estimator, X)
+        probe = np.empty((2, *raw.shape[1:]), dtype=raw.dtype)
+        self.channels_last = raw.ndim == 4 and estimator._kind == "image" \
+            and canonical(probe, estimator.input_type)[0].strides != probe.strides
+        self.regresses = is_regressor(estimator)
+        if self.regresses:
+            self.target_shape = estimator._target_shape
+            self.register_buffer("mean", torch.as_tensor(estimator._mean))
+            self.register_buffer("scale", torch.as_tensor(estimator._scale))
+
+    def forward(self, X):
+        n = X.shape[0]  # len(X) would be a number in the program
+        X = X.movedim(-1, 1) if self.channels_last else X.reshape(n, *self.shape)
+        logits = self.network(X).logits
+        if not self.regresses:
+            return logits.softmax(dim=1)
+        return logits.double().reshape(n, *self.target_shape) * self.scale + self.mean
+
+
+def _raw(estimator, X):
+    return np.asarray(select_modality(X, estimator.modality, fitting=False))
+
+
+def _samples(estimator, X):
+    """Return the samples in the user's layout, and of the dtype that the network reads."""
+    dtype = estimator._read(X, reset=False)["X"].dtype
+    return as_tensor(_raw(estimator, X)).to(dtype).contiguous()
+
+
+# ---------------------------------------------------------------- formats
+
+def _write_torch(program, path, classes):
+    torch.export.save(program, path, extra_files={"classes.json": classes})
+
+
+def _read_torch(path):
+    program = torch.export.load(path).module()
+    return lambda x: program(x).detach().numpy()
+
+
+def _write_onnx(program, path, classes):
+    try:
+        import onnxruntime  # noqa: F401
+        import onnxscript  # noqa: F401
+    except ImportError as error:
+        raise ImportError(f"ONNX needs the package {error.name!r}, which is not installed. Install "
+                          "it with: pip install cmkdlearn[onnx]", name=error.name) from error
+    converted = torch.onnx.export(program, dynamo=True, verbose=False, input_names=["X"])
+    converted.model.metadata_props["classes"] = classes
+    converted.save(path)
+
+
+def _read_onnx(path):
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    return lambda x: session.run(None, {"X": x.numpy()})[0]
+
+
+FORMATS = {".pt2": (_write_torch, _read_torch), ".onnx": (_write_onnx, _read_onnx)}
