@@ -16,18 +16,20 @@ PACKAGES = ("torch", "scikit-learn", "skorch", "numpy", "joblib")
 
 def save(name, **results):
     """Write docs/results/NAME.json (NAME-gpu.json where there is a GPU), and print it."""
-    on_gpu = torch.cuda.is_available()
-    report = {
-        "benchmark": name,
-        "device": torch.cuda.get_device_name() if on_gpu else f"CPU, {os.cpu_count()} cores",
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    text = json.dumps({"benchmark": name, **measured_with(), **results}, indent=1)
+    (FOLDER / f"{name}{'-gpu' if torch.cuda.is_available() else ''}.json").write_text(text + "\n")
+    print(text)
+
+
+def measured_with():
+    """Return the device and the versions, as a report begins."""
+    return {
+        "device": torch.cuda.get_device_name() if torch.cuda.is_available()
+        else f"CPU, {os.cpu_count()} cores",
         "python": platform.python_version(),
         "versions": {package: importlib.metadata.version(package) for package in PACKAGES},
-        **results,
     }
-    FOLDER.mkdir(parents=True, exist_ok=True)
-    text = json.dumps(report, indent=1)
-    (FOLDER / f"{name}{'-gpu' if on_gpu else ''}.json").write_text(text + "\n")
-    print(text)
 
 
 def seconds(function):

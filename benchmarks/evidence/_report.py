@@ -1,0 +1,117 @@
+"""From the JSON of the experiments to the tables and figures of the docs."""
+
+import numpy as np
+
+from benchmarks._report import FOLDER
+from benchmarks.evidence import EXPERIMENTS
+from benchmarks.evidence._claims import RULE, judge
+from benchmarks.evidence._results import Results, module
+
+OUT = FOLDER / "evidence"
+
+
+def report():
+    """Write a table an experiment, the table of claims and the figures."""
+    OUT.mkdir(parents=True, exist_ok=True)
+    (OUT / "rule.inc").write_text(RULE + "\n")
+    claims = []
+    for name in EXPERIMENTS:
+        experiment = module(name)
+        for scale in experiment.SETTINGS:
+            results = Results.load(name, scale)
+            if results is None:
+                continue
+            if not results.complete():
+                print(f"{name}, {scale}: left out, for not all of its cells have all seeds")
+                continue
+            (OUT / f"{name}-{scale}.inc").write_text(_tables(experiment, results))
+            claims += [_claim(claim, name, results) for claim in experiment.CLAIMS]
+            if hasattr(experiment, "draw"):
+                _figure(experiment, results, OUT / f"{name}-{scale}.png")
+    (OUT / "claims.inc").write_text(_list_table(
+        ["what the papers say", "where", "here", "effect", "measured as"], claims,
+        widths=[30, 10, 12, 18, 30]))
+
+
+def _claim(claim, name, results):
+    verdict, mean, (low, high) = judge(claim.effect(results), claim.margin)
+    mean, low, high = (claim.scale * value for value in (mean, low, high))
+    return [claim.says, claim.where, f"**{verdict}**",
+            f"{mean:+.1f} [{low:+.1f}, {high:+.1f}] {claim.unit}",
+            f"{claim.measured} (:ref:`{name} <evidence-{name}>`, {results.report['scale']})"]
+
+
+def _tables(experiment, results):
+    parts = [_table(experiment, results, measure, title)
+             for measure, title in experiment.MEASURES.items()]
+    report = results.report
+    parts.append(
+        f"{len(results.seeds)} seeds, {report['scale']} scale, {report['seconds'] / 60:.0f} minutes "
+        f"of one thread on {report['device']}; settings: "
+        + ", ".join(f"{name} {value}" for name, value in report["settings"].items()) + ".\n")
+    return "\n".join(parts)
+
+
+def _table(experiment, results, measure, title):
+    """Mean and spread over the seeds of each method (row) in each cell (column).
+
+    Under the first measure others than the baseline are given as paired gains over it.
+    """
+    cells = [cell for cell in results.names(0)
+             if any(key[0] == cell and key[2] == measure for key in results.table)]
+    methods = [name for name in results.names(1)
+               if any(key[1] == name and key[2] == measure for key in results.table)]
+    gains = measure == next(iter(experiment.MEASURES)) and experiment.BASELINE in methods
+    rows = []
+    for method in methods:
+        row = [method]
+        for cell in cells:
+            if (cell, method, measure) not in results.table:
+                row.append("")
+            elif gains and method != experiment.BASELINE:
+                _, mean, (low, high) = judge(
+                    results.gain(cell, method, experiment.BASELINE, measure), 0)
+                row.append(f"{100 * mean:+.1f} [{100 * low:+.1f}, {100 * high:+.1f}]")
+            else:
+                values = results.over_seeds(cell, method, measure)
+                row.append(f"{_number(values.mean())} ± {_number(values.std(ddof=1))}")
+        rows.append(row)
+    if len(cells) > len(methods):  # a page is longer than wide
+        head, *columns = zip(*([["", *cells], *rows]), strict=True)
+    else:
+        head, columns = ["", *cells], rows
+    note = f" ({experiment.BASELINE}: mean ± standard deviation; the others: paired gain over it " \
+           "in points, with its 95 % interval)" if gains else " (mean ± standard deviation)"
+    return f"**{title[0].upper()}{title[1:]}**{note}\n\n{_list_table(head, columns)}"
+
+
+def _number(value):
+    return f"{value:.3f}" if abs(value) < 10 else f"{value:.0f}"
+
+
+def _list_table(head, rows, widths=None):
+    lines = [".. list-table::", "   :header-rows: 1"]
+    if widths:
+        lines.append(f"   :widths: {' '.join(map(str, widths))}")
+    lines.append("")
+    for row in [head, *rows]:
+        lines += [f"   {'*' if not i else ' '} - {cell}" for i, cell in enumerate(row)]
+    return "\n".join(lines) + "\n\n"
+
+
+def _figure(experiment, results, file):
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    figure = plt.figure(figsize=(9, 3.8), layout="constrained")
+    experiment.draw(results, figure)
+    figure.savefig(file, dpi=110, metadata={"Software": None})
+    plt.close(figure)
+
+
+def interval(values):
+    """Return the mean, and half the 95 % interval, for error bars."""
+    _, mean, (low, high) = judge(np.asarray(values), 0)
+    return mean, (high - low) / 2
