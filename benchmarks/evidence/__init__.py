@@ -6,7 +6,6 @@ returns ``{method: {measure: number}}``. ``CLAIMS`` are judged by the rule in ``
 """
 
 EXPERIMENTS = (
-    "wordnet-proportions", "wordnet-labels", "wordnet-baselines",
-    "cch-gaussian", "cch-blur", "cch-pairs",
+    "wordnet-proportions", "wordnet-labels",
     "ucmkd-digits", "ucmkd-steps", "ucmkd-conditions", "ucmkd-weights", "ucmkd-backbones",
 )

@@ -46,7 +46,8 @@ def _tables(experiment, results):
              for measure, title in experiment.MEASURES.items()]
     report = results.report
     parts.append(
-        f"{len(results.seeds)} seeds, {report['scale']} scale, {report['seconds'] / 60:.0f} minutes "
+        f"{len(results.seeds)} seeds, {report['scale']} scale, "
+        f"{report['seconds'] / 60:.0f} minutes "
         f"of one thread on {report['device']}; settings: "
         + ", ".join(f"{name} {value}" for name, value in report["settings"].items()) + ".\n")
     return "\n".join(parts)

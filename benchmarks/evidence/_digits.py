@@ -1,0 +1,70 @@
+"""Spoken and written digits that belong together by their class at most."""
+
+from functools import lru_cache
+
+import numpy as np
+from sklearn.frozen import FrozenEstimator
+from sklearn.utils import Bunch
+
+from benchmarks._data import fsdd, mnist
+from benchmarks._networks import DigitNet
+from cmkdlearn.students import MultiTeacherDistiller, UCMKDStudent
+from cmkdlearn.teachers import UnimodalTeacher
+
+DIRECTIONS = {"spoken, taught by written": ("spoken", "written"),
+              "written, taught by spoken": ("written", "spoken")}
+UNPAIRED = {
+    "cross-entropy": {"lambda_fa": 0.0},
+    "feature KD": {"lambda_fa": 1.0, "label_cost": 0.0, "decay": False},
+    "UCMKD, the paper's": UCMKDStudent.paper,
+    "UCMKD, our default": {},
+}
+
+
+@lru_cache
+def digits(name):
+    """Return train and test of "spoken", "spoken, new speakers" or "written".
+
+    Of the written digits the first 2,000 test images, about as many as there are recordings.
+    """
+    if name == "written":
+        data = mnist()
+        return Bunch(X_train=data.X_train, y_train=data.y_train.astype(int),
+                     X_test=data.X_test[:2000], y_test=data.y_test[:2000].astype(int))
+    return fsdd(split="speaker" if name.endswith("new speakers") else "take")
+
+
+def draw_balanced(y, per_class, rng):
+    """Return rows with equally many of each class, in random order."""
+    rows = [rng.choice(np.flatnonzero(y == k), per_class, replace=False) for k in np.unique(y)]
+    return rng.permutation(np.concatenate(rows))
+
+
+def class_matched(y, y_others, rng):
+    """Return for each label the row of another modality's sample of that class, at random."""
+    return np.array([rng.choice(np.flatnonzero(y_others == k)) for k in y])
+
+
+def training(epochs, seed, smoothing=0.1, module=DigitNet):
+    """Return the network and its training, the same for every method."""
+    return {"module": module, "input_type": "image", "max_epochs": epochs, "batch_size": 32,
+            "label_smoothing": smoothing, "random_state": seed}
+
+
+def taught(X, y, epochs, seed, smoothing=0.1, module=DigitNet):
+    """Return a frozen teacher of the modality "theirs"."""
+    teacher = UnimodalTeacher(modality="theirs", **training(epochs, seed, smoothing, module))
+    return FrozenEstimator(teacher.fit({"theirs": X}, y))
+
+
+def unpaired(name, teacher, settings):
+    """Return a student by its name in ``UNPAIRED``, or with its parameters."""
+    params = UNPAIRED.get(name, name) if isinstance(name, str) else name
+    if callable(params):
+        return params(teacher, modality="mine", **settings)
+    return UCMKDStudent(teacher, modality="mine", **settings, **params)
+
+
+def paired(loss, teacher, settings):
+    """Return a student that is shown pairs."""
+    return MultiTeacherDistiller([("theirs", teacher)], modality="mine", loss=loss, **settings)
