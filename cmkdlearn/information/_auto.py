@@ -1,5 +1,7 @@
 """A choice among estimators that need no training: the one that sees most."""
 
+from contextlib import suppress
+
 import numpy as np
 from scipy.special import logsumexp
 from sklearn.discriminant_analysis import QuadraticDiscriminantAnalysis
@@ -46,8 +48,9 @@ def auto(x, y, *, n_repeats, rng, device):
     if is_discrete(y):
         found["gaussian"] = gaussian(x, y, n_repeats=1, rng=rng, device=device)
         if np.bincount(y).min() > x.shape[1]:  # a covariance needs as many
-            found["gaussian, a covariance for each class"] = by_class(
-                normal_scores(x), y, rng, _quadratic)[None]
+            with suppress(np.linalg.LinAlgError):  # or a class lies in fewer dimensions
+                found["gaussian, a covariance for each class"] = by_class(
+                    normal_scores(x), y, rng, _quadratic)[None]
     elif len(x) - 1 > x.shape[1] + y.shape[1]:
         too_much = _claimed_of_strangers(x, y)
         found["gaussian"] = gaussian(x, y, n_repeats=1, rng=rng, device=device) - too_much
