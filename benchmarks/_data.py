@@ -80,6 +80,15 @@ def uci_multiple_features():
     return {name: view[:, :-1].astype(np.float32) for name, view in views.items()}, y
 
 
+def rosmap():
+    """Three omics of 245 + 106 brains with and without Alzheimer's disease, by name, and labels."""
+    names = ("mrna", "methylation", "mirna")
+    with _arrays("rosmap_omics") as arrays:
+        return Bunch(**{f"X_{part}": {name: arrays[f"{name}_{part}"] for name in names}
+                        for part in ("train", "test")},
+                     **{f"y_{part}": arrays[f"y_{part}"] for part in ("train", "test")})
+
+
 def _balanced(y, n, rng):
     classes = np.unique(y)
     per_class, rest = divmod(n, len(classes))
