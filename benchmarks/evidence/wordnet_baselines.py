@@ -1,8 +1,8 @@
 """WordNet-relaxed KD beside the baselines it is compared with, on one backbone and budget.
 
-T_m + T_x as in the paper; an ensemble of three augmented networks; each loss with one such network as
-its teacher and its default weight; and the methods that train their own teachers. DMAE is left out, as
-it needs a vision transformer, and no other method here has one.
+T_m + T_x as in the paper; an ensemble of three augmented networks; each loss with one such network
+as its teacher and its default weight; and the methods that train their own teachers. DMAE is left
+out, as it needs a vision transformer, and no other method here has one.
 """
 
 import tempfile
