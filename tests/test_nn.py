@@ -428,6 +428,24 @@ def test_a_class_gets_its_arguments():
     assert network.head.in_features == 9 and network(x_table()).logits.shape == (6, 2)
 
 
+@pytest.mark.parametrize("name", ["n_classes", "num_classes"])
+def test_a_class_is_told_the_number_of_classes(name):
+    namespace = {"nn": nn}
+    exec(f"""
+class Net(nn.Module):
+    def __init__(self, width=4, {name}=10):
+        super().__init__()
+        self.layers = nn.Sequential(nn.Linear(5, width), nn.Linear(width, {name}))
+    def forward(self, x):
+        return self.layers(x)
+""", namespace)
+    X = torch.randn(6, 5)
+    assert build_classifier(namespace["Net"], X, "table", 3)(X).logits.shape == (6, 3)
+    assert build_classifier(namespace["Net"], X, "table", 3, **{name: 3}, width=2)(X).features.shape == (6, 2)
+    with pytest.raises(ValueError, match=r"module returned \(2, 4\) for 2 samples of 3 classes"):
+        build_classifier(namespace["Net"], X, "table", 3, **{name: 4})
+
+
 def test_bytes_reach_a_users_network_in_zero_to_one():
     X = torch.full((4, 5), 255, dtype=torch.uint8)
     instance = nn.Linear(5, 3)

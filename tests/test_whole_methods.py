@@ -80,6 +80,15 @@ def test_experts_know_their_own_classes():
     assert sizes[fitted.groups_[0]].max() <= sizes[fitted.groups_[-1]].min()
 
 
+def test_experts_have_the_users_network():
+    class Net(nn.Sequential):
+        def __init__(self, n_classes=10):
+            super().__init__(nn.Linear(6, 12), nn.ReLU(), nn.Linear(12, n_classes))
+
+    student = LFMEDistiller(Net, shots=(15, 30), max_epochs=1, random_state=0, device="cpu").fit(X, y)
+    assert [expert.head_.out_features for expert in student.experts_] == [len(g) for g in student.groups_]
+
+
 def test_lfmes_loss_by_hand():
     names = np.array(list("abcde"))[y]
     fitted = LFMEDistiller(expert=GaussianNB(), shots=(15, 30), lambda_kd=0.7, temperature=2.0,

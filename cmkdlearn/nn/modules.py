@@ -132,7 +132,8 @@ def build_classifier(module, X, kind, n_classes, preprocess=None, /, **kwargs):
     module : "auto", str, Module class or instance
         "auto": an MLP for a table, timm's ResNet-18 for images (with its small-image stem below
         64 pixels), the mean over time and an MLP for a sequence. Another string: a timm model.
-        A class is called with ``kwargs``; an instance is copied.
+        A class is called with ``kwargs``, and told the number of classes where its constructor
+        has a parameter ``n_classes`` or ``num_classes``; an instance is copied.
     X : Tensor
         Training data in canonical layout.
     kind : {"table", "image", "sequence"}
@@ -160,7 +161,8 @@ def build_classifier(module, X, kind, n_classes, preprocess=None, /, **kwargs):
                               preprocess or Standardise.of(X, kind))
         return _timm_classifier(module, X, kind, n_classes, **kwargs)
     if inspect.isclass(module) and issubclass(module, nn.Module):
-        network = module(**kwargs)
+        told = {"n_classes", "num_classes"} & inspect.signature(module).parameters.keys()
+        network = module(**{name: n_classes for name in told} | kwargs)
     elif isinstance(module, nn.Module):
         if kwargs:
             raise ValueError(f"module is an instance, so module__{next(iter(kwargs))} has no "
