@@ -58,8 +58,8 @@ def taught(X, y, epochs, seed, smoothing=0.1, module=DigitNet):
 
 
 def unpaired(name, teacher, settings):
-    """Return a student by its name in ``UNPAIRED``, or with its parameters."""
-    params = UNPAIRED.get(name, name) if isinstance(name, str) else name
+    """Return a student by its name in ``UNPAIRED``, or by what stands there."""
+    params = UNPAIRED[name] if isinstance(name, str) else name
     if callable(params):
         return params(teacher, modality="mine", **settings)
     return UCMKDStudent(teacher, modality="mine", **settings, **params)
