@@ -33,7 +33,7 @@ from sklearn.utils.validation import (
 from skorch.callbacks import EarlyStopping
 from skorch.utils import noop
 from torch import nn
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader
 
 from cmkdlearn._labels import UNLABELLED, encode_labels
 from cmkdlearn._validation import check_number, check_option
@@ -49,6 +49,20 @@ from cmkdlearn.nn.data import (
     whole,
 )
 from cmkdlearn.nn.inputs import canonical
+from cmkdlearn.nn.lazy import (
+    READING,
+    Column,
+    LazyDataset,
+    LazyMap,
+    as_rows,
+    check_dataset,
+    first_of,
+    first_sample,
+    is_dataset,
+    is_mapped,
+    labels_of,
+    take_lazily,
+)
 from cmkdlearn.nn.modules import build_classifier, linear_head, mlp
 from cmkdlearn.nn.net import Net
 
@@ -200,6 +214,15 @@ class TorchEstimator(BaseEstimator):
     def _read(self, X, reset):
         """Return what the network is fed, as a dict of tensors with an "X" among them."""
         X = select_modality(X, self.modality, fitting=reset)
+        lazy = LazyDataset if is_dataset(X) else LazyMap if is_mapped(X) else None
+        if lazy is None:
+            return {"X": as_tensor(self._canonical(X, reset))}
+        first = first_sample(X)
+        lazy = lazy(X, self.input_type, first, self._canonical(first, reset), self._reading())
+        return {"X": lazy.finite() if isinstance(lazy, LazyMap) else lazy}
+
+    def _canonical(self, X, reset):
+        """Return an array as the network reads it: checked, in canonical layout and dtype."""
         if reset or getattr(X, "ndim", 2) <= 2:
             X = validate_data(self, X, reset=reset, allow_nd=True, dtype=READ_AS)
         else:  # the second axis need not be the features': the whole shape is compared below
@@ -213,7 +236,7 @@ class TorchEstimator(BaseEstimator):
             raise ValueError(f"X holds a {kind} of shape {X.shape[1:]} per sample, but "
                              f"{type(self).__name__} was fitted on a {self._kind} of shape "
                              f"{self._shape}.")
-        return {"X": as_tensor(X)}
+        return X
 
     def _prepare(self, X, y, data):
         """Return what else belongs to each training sample, as a dict of tensors.
@@ -283,11 +306,18 @@ class TorchEstimator(BaseEstimator):
                 patience=self.n_iter_no_change, load_best=True, sink=noop))]
         params = {"iterator_train": BatchLoader, "iterator_train__shuffle": True,
                   "iterator_train__collate_fn": whole,
+                  **{f"iterator_valid__{name}": value for name, value in self._reading().items()},
                   **{name: value for name, value in self._net_params().items()
                      if not name.startswith("module__")}, "callbacks": callbacks}
         return Net(module, criterion, method=self, optimizer=self.optimizer, lr=self.lr,
                    batch_size=self.batch_size, device=device, iterator_valid=BatchLoader,
                    **params).initialize()
+
+    def _reading(self):
+        """Return how a ``DataLoader`` is to read: workers, prefetch, pinned memory."""
+        routed = self._routed("iterator_train__")
+        return {name: routed[key] for name in READING
+                if (key := f"iterator_train__{name}") in routed}
 
     def _routed(self, prefix):
         return {name: value for name, value in self._net_params().items()
@@ -307,7 +337,7 @@ class TorchEstimator(BaseEstimator):
         except ValueError as error:
             raise ValueError(f"early_stopping=True cannot set validation_fraction="
                              f"{self.validation_fraction} of every class aside. {error}") from None
-        return tuple(TensorData(**data[torch.from_numpy(part)]) for part in (train, valid))
+        return tuple(data.subset(torch.from_numpy(part)) for part in (train, valid))
 
     def _run(self, X, **extra):
         """Return the network's Output for all of X, as arrays; ``extra`` tensors go beside X."""
@@ -320,10 +350,9 @@ class TorchEstimator(BaseEstimator):
         module, device = self.net_.module_.eval(), self.net_.device
         outputs = []
         with torch.inference_mode():
-            for rows in torch.arange(len(data)).split(max(self.batch_size, 0) or len(data)):
-                padded = torch.cat([rows, rows[-1:].expand(max(0, MIN_ROWS - len(rows)))])
-                output = self._output(module, move(data[padded], device))
-                outputs.append([None if part is None else part[: len(rows)].cpu()
+            for n, batch in data.in_order(self.batch_size, MIN_ROWS):
+                output = self._output(module, move(batch, device))
+                outputs.append([None if part is None else part[:n].cpu()
                                 for part in (output.logits, output.features)])
                 if not outputs[-1][0].isfinite().all():
                     raise FloatingPointError(f"The network's logits are NaN or infinite. Lower "
@@ -394,6 +423,7 @@ class TorchClassifier(ClassifierMixin, TorchEstimator):
     def _fit(self, X, y, **beside):
         """Fit; what a method's ``fit`` takes beside X and y goes to its ``_prepare``."""
         self._check_params()
+        y = labels_of(X, y, **self._reading())
         if y is None:
             raise ValueError(f"{type(self).__name__} requires y to be passed, but the target y is "
                              "None.")
@@ -401,6 +431,8 @@ class TorchClassifier(ClassifierMixin, TorchEstimator):
         warm = self.warm_start and hasattr(self, "net_")
         data = self._read(X, reset=not warm)
         check_consistent_length(data["X"], y)
+        if isinstance(data["X"], LazyDataset):
+            data["X"].labels = y
         codes, classes = encode_labels(y, type(self).__name__, self._takes_unlabelled)
         if warm and not np.array_equal(classes, self.classes_):
             raise ValueError(f"warm_start=True needs the classes of the last fit, "
@@ -614,10 +646,13 @@ def as_teacher(estimator, X=None, y=None):
 
 
 def take(X, index):
-    """Return the samples at ``index`` of an array, a table, or of each modality of a dict."""
+    """Return the samples at ``index`` of X, or of each modality of a dict.
+
+    Those of a ``Dataset`` or of a memory-mapped array stay unread.
+    """
     if isinstance(X, Mapping):
-        return type(X)(**{name: _safe_indexing(part, index) for name, part in X.items()})
-    return _safe_indexing(X, index)
+        return type(X)(**{name: take(part, index) for name, part in X.items()})
+    return take_lazily(X, index) if is_dataset(X) or is_mapped(X) else _safe_indexing(X, index)
 
 
 def select_modality(X, modality, fitting):
@@ -630,23 +665,42 @@ def select_modality(X, modality, fitting):
             raise ValueError(f"X holds the modalities {list(X)}: say which one to read, as in "
                              f"modality={next(iter(X), 'name')!r}.")
         check_option("modality", modality, list(X))
+        for part in filter(is_dataset, X.values()):
+            check_dataset(part)
         check_consistent_length(*X.values())
-        X = X[modality]
-    elif isinstance(modality, str) and fitting:
+        return select_modality(X[modality], None, fitting)
+    if is_dataset(X):
+        return _select_of_items(X, modality, fitting)
+    if isinstance(modality, str) and fitting:
         raise ValueError(f"modality={modality!r} names a modality, but X is a {type(X).__name__}; "
                          "pass a dict (or skorch.helper.SliceDict) of arrays, or a list of columns "
                          "as modality.")
     elif not (modality is None or isinstance(modality, str)):
         X = X if hasattr(X, "shape") else np.asarray(X)
         try:
-            X = _safe_indexing(X, modality, axis=1)
+            lists = is_mapped(X) and not isinstance(modality, slice)
+            X = as_rows(X).select(modality) if lists else _safe_indexing(X, modality, axis=1)
         except IndexError:
             raise ValueError(f"modality={modality!r} reads columns that X of shape {X.shape} does "
                              "not have; pass a table with all the columns.") from None
-    if isinstance(X, Dataset):
-        raise TypeError(f"X is a {type(X).__name__}, a torch Dataset, which is not read yet; pass "
-                        "arrays (memory-mapped ones, if they are large).")
     return X.detach().cpu().numpy() if isinstance(X, torch.Tensor) else X
+
+
+def _select_of_items(dataset, modality, fitting):
+    """Return the ``Dataset`` of one modality, where the items of this one are dicts of several."""
+    check_dataset(dataset)
+    item = first_of(dataset)
+    if isinstance(item, Mapping):
+        if modality is None:
+            raise ValueError(f"The items of X, a {type(dataset).__name__}, hold {list(item)}: say "
+                             f"which to read, as in modality={next(iter(item), 'name')!r}.")
+        check_option("modality", modality, list(item))
+    elif isinstance(modality, str) and fitting:
+        raise ValueError(f"modality={modality!r} names a modality, but the items of X, a "
+                         f"{type(dataset).__name__}, are no dicts of several.")
+    elif modality is None or isinstance(modality, str):
+        return dataset
+    return Column(dataset, modality)
 
 
 def _is_net_param(name):

@@ -736,9 +736,3 @@ def test_a_prediction_does_not_change_the_pickled_state():
     estimator.predict(X)
     estimator.encode(X)
     assert joblib.hash(estimator) == before
-
-
-def test_a_dataset_is_refused_by_name():
-    data = torch.utils.data.TensorDataset(torch.zeros(4, 2))
-    with pytest.raises(TypeError, match="TensorDataset.*pass arrays"):
-        UnimodalTeacher().fit(data, [0, 1, 0, 1])

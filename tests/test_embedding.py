@@ -114,7 +114,7 @@ def test_a_grey_image_is_one_of_three_equal_channels():
 
 @pytest.mark.parametrize("X, error, message", [
     (np.zeros((2, 8, 8, 4), np.uint8), ValueError, r"4 .* alpha channel, as in X\[\.\.\., :3\]"),
-    (np.full((2, 8, 8), 255.0), ValueError, r"reaches from 255 to 255.* X / 255"),
+    (np.full((2, 8, 8), 255.0), ValueError, r"reaches to 255.* X / 255"),
     (np.full((2, 8, 8), -0.5), ValueError, "standardisation"),
     (np.full((2, 8, 8), np.nan), ValueError, "NaN"),
     (np.zeros((2, 8, 8), np.int64), TypeError, "int64.*astype"),

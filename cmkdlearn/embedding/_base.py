@@ -1,5 +1,7 @@
 """What embedders share: input checks, batches, precision and the cache."""
 
+import math
+
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -9,6 +11,16 @@ from cmkdlearn._validation import check_number, check_option
 from cmkdlearn.embedding._cache import EmbeddingCache, array_digest
 from cmkdlearn.nn.data import resolve_device
 from cmkdlearn.nn.inputs import INPUT_TYPES, as_images
+from cmkdlearn.nn.lazy import (
+    LazyDataset,
+    LazyMap,
+    check_dataset,
+    first_sample,
+    is_dataset,
+    is_mapped,
+)
+
+CHUNK, CHUNK_BYTES = 1024, 2**28  # images in memory at a time, and in an entry of the cache
 
 
 class Embedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
@@ -50,20 +62,39 @@ class Embedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator)
 
         Parameters
         ----------
-        X : array-like of shape (n, H, W), (n, H, W, C) or (n, C, H, W)
-            Grey or RGB images, uint8 or floating-point in [0, 1].
+        X : array-like of shape (n, H, W), (n, H, W, C) or (n, C, H, W), or Dataset
+            Grey or RGB images, uint8 or floating-point in [0, 1]. Those of a memory-mapped array
+            or a ``Dataset`` are read up to 1024 at a time.
 
         Returns
         -------
         V : ndarray of shape (n, d), float32
             One unit vector an image.
+
+        Notes
+        -----
+        With ``memory`` the embeddings are kept up to 1024 at a time, so that work which was
+        interrupted goes on where it stopped.
         """
         self._check_params()
-        X = self._images(X)
+        X, V = self._images(X), []
+        chunks = _chunks(X)
+        n_batches = [math.ceil((rows.stop - rows.start) / self.batch_size) for rows in chunks]
+        with self._progress("images", sum(n_batches)) as bar:
+            for i, rows in enumerate(chunks):
+                images = np.asarray(X[rows])
+                if isinstance(X, LazyDataset):
+                    _check_range([images])
+                V.append(self._embed_images(images, bar))
+                bar.update(sum(n_batches[:i + 1]) - bar.n)  # what was kept takes no steps
+        return np.concatenate(V)
+
+    def _embed_images(self, images, bar):
+        device = resolve_device(self.device)
         return self._embed(
-            key=lambda: {"images": array_digest(X)}, n=len(X), what="images",
+            key=lambda: {"images": array_digest(images)}, n=len(images), bar=bar,
             encode=lambda network, start, stop: network.encode_image(
-                _unit_rgb(X[start:stop], resolve_device(self.device))))
+                _unit_rgb(images[start:stop], device)))
 
     def encode_text(self, texts):
         """Embed texts.
@@ -91,10 +122,11 @@ class Embedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator)
             embeddings[order] = rows
             return embeddings
 
-        return self._embed(key=lambda: {"texts": texts}, n=len(texts), what="texts",
-                           encode=encode, restore=restore)
+        with self._progress("texts", math.ceil(len(texts) / self.batch_size)) as bar:
+            return self._embed(key=lambda: {"texts": texts}, n=len(texts), bar=bar, encode=encode,
+                               restore=restore)
 
-    def _embed(self, *, key, n, what, encode, restore=lambda rows: rows):
+    def _embed(self, *, key, n, bar, encode, restore=lambda rows: rows):
         device = resolve_device(self.device)
         on_gpu = device.type == "cuda"
 
@@ -103,16 +135,20 @@ class Embedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator)
 
         def compute():
             network = self._network(device)
-            starts = range(0, n, self.batch_size)
-            if self.verbose:
-                from tqdm.auto import tqdm
-                starts = tqdm(starts, desc=f"{type(self).__name__}: {what}", unit="batch")
+            rows = []
             with torch.inference_mode(), torch.autocast(device.type, enabled=on_gpu):
-                rows = [F.normalize(encode(network, i, min(i + self.batch_size, n)).float())
-                        for i in starts]
+                for i in range(0, n, self.batch_size):
+                    stop = min(i + self.batch_size, n)
+                    rows.append(F.normalize(encode(network, i, stop).float()))
+                    bar.update()
             return restore(torch.cat(rows).cpu().numpy())
 
         return EmbeddingCache(self.memory)(identified, compute)
+
+    def _progress(self, what, n_batches):
+        from tqdm.auto import tqdm
+        return tqdm(total=n_batches, desc=f"{type(self).__name__}: {what}", unit="batch",
+                    disable=not self.verbose)
 
     def _check_params(self):
         check_number("batch_size", self.batch_size, low=1, integer=True)
@@ -121,18 +157,29 @@ class Embedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator)
         EmbeddingCache(self.memory)
 
     def _images(self, X):
+        """Return the images as (n, C, H, W), or what reads them when they are asked for."""
+        lazy = LazyDataset if is_dataset(X) else LazyMap if is_mapped(X) else None
+        if lazy is None:
+            X = self._layout(X)
+        else:
+            if lazy is LazyDataset:
+                check_dataset(X)
+            first = first_sample(X)
+            X = lazy(X, self.input_type or "image", first, self._layout(first), {})
+            if lazy is LazyDataset:
+                return X
+            X.finite()
+        _check_range(X[rows] for rows in _chunks(X))
+        return X
+
+    def _layout(self, X):
         X = as_images(X, self.input_type)
         if len(X) == 0:
             raise ValueError(f"X of shape {X.shape} holds no image; give at least one.")
         if X.shape[1] not in (1, 3):
             raise ValueError(f"Images must have 1 or 3 channels; X has {X.shape[1]} (as images "
                              f"{X.shape}). Drop an alpha channel, as in X[..., :3].")
-        if X.dtype.kind == "f":
-            if X.min() < 0 or X.max() > 1:
-                raise ValueError(f"Floating-point images must lie in [0, 1]; X reaches from "
-                                 f"{X.min():g} to {X.max():g}. Scale it, as in X / 255, or pass "
-                                 "uint8; standardisation is the embedder's own business.")
-        elif X.dtype != np.uint8:
+        if X.dtype.kind != "f" and X.dtype != np.uint8:
             raise TypeError(f"Images must be uint8, or floating-point in [0, 1]; X has dtype "
                             f"{X.dtype}. Values from 0 to 255 become X.astype('uint8').")
         return X
@@ -143,6 +190,25 @@ class Embedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator)
         tags.input_tags.three_d_array = True
         tags.requires_fit = False
         return tags
+
+
+def _chunks(X):
+    """Divide the images among entries of the cache; alike, wherever they come from."""
+    size = CHUNK
+    while size > 1 and size * math.prod(X.shape[1:]) * X.dtype.itemsize > CHUNK_BYTES:
+        size //= 2
+    return [slice(i, min(i + size, len(X))) for i in range(0, len(X), size)]
+
+
+def _check_range(chunks):
+    low, high = 0, 1
+    for images in map(np.asarray, chunks):
+        if images.dtype.kind == "f":
+            low, high = min(low, images.min()), max(high, images.max())
+    if low < 0 or high > 1:
+        raise ValueError(f"Floating-point images must lie in [0, 1]; X reaches to "
+                         f"{low if low < 0 else high:g}. Scale it, as in X / 255, or pass uint8; "
+                         "standardisation is the embedder's own business.")
 
 
 def _unit_rgb(images, device):

@@ -42,6 +42,25 @@ class TensorData(Dataset):
         """Let a plain ``DataLoader`` slice a whole batch too."""
         return self[torch.as_tensor(indices)]
 
+    def subset(self, rows):
+        """Return some of the samples; those that are not in memory stay unread."""
+        return TensorData(**{name: _each(value, lambda t: t[rows] if isinstance(t, torch.Tensor)
+                                         else t.subset(rows))
+                             for name, value in self.tensors.items()})
+
+    def in_order(self, size, least=1):
+        """Go through the samples in order.
+
+        Yields the number of samples and their batch, of ``size`` samples (-1: of all), the last
+        one of fewer, but of ``least`` rows: the last sample is repeated.
+        """
+        rows = torch.arange(len(self)).split(len(self) if size == -1 else size)
+        padded = [torch.cat([part, part[-1:].expand(max(0, least - len(part)))]) for part in rows]
+        reading = getattr(self.tensors.X, "reading", None)
+        batches = map(self.__getitem__, padded) if reading is None else DataLoader(
+            self, batch_size=None, sampler=padded, collate_fn=whole, generator=aside(), **reading)
+        return zip(map(len, rows), batches, strict=True)
+
     def to(self, device):
         """Move all tensors to a device."""
         return TensorData(**{name: _each(value, lambda t: t.to(device))
@@ -70,17 +89,20 @@ class BatchLoader(DataLoader):
     """A ``DataLoader`` that asks its dataset for a whole batch at once.
 
     Takes what ``DataLoader`` takes. A last batch of a single sample joins the one before it,
-    since batch normalisation has no statistics of one.
+    since batch normalisation has no statistics of one. The batches are the same with any number of
+    workers.
     """
 
     def __init__(self, dataset, batch_size=128, shuffle=False, drop_last=False,
                  collate_fn=whole, **kwargs):
         sampler = _Batches(dataset, batch_size, shuffle, drop_last)
-        super().__init__(dataset, batch_size=None, sampler=sampler, collate_fn=collate_fn, **kwargs)
+        super().__init__(dataset, batch_size=None, sampler=sampler, collate_fn=collate_fn,
+                         **{"generator": aside(), **kwargs})
 
     def __iter__(self):
-        """Slice the batches here, unless there are workers to do it."""
-        if self.num_workers:
+        """Slice the batches here, unless there is more to do."""
+        pins = self.pin_memory and self.dataset.device.type == "cpu"
+        if self.num_workers or pins:
             return super().__iter__()
         return (self.collate_fn(self.dataset[index]) for index in self.sampler)
 
@@ -110,6 +132,11 @@ def move(batch, device):
     """Bring a batch to a device; free of charge where it already is."""
     return Bunch(**{name: _each(value, lambda t: t.to(device, non_blocking=True))
                     for name, value in batch.items()})
+
+
+def aside():
+    """Return a generator that follows the global one's seed, and does not disturb it."""
+    return torch.Generator().manual_seed(torch.initial_seed())
 
 
 @contextlib.contextmanager

@@ -10,6 +10,7 @@ from sklearn.utils.validation import check_consistent_length, check_is_fitted
 
 from cmkdlearn._validation import check_number
 from cmkdlearn.base import TorchEstimator
+from cmkdlearn.nn.lazy import LazyDataset, labels_of
 from cmkdlearn.nn.modules import build_classifier
 from cmkdlearn.teachers._composition import TeacherComposition
 
@@ -103,6 +104,7 @@ class DistilledRegressor(RegressorMixin, TorchEstimator, TeacherComposition):
         self
         """
         self._check_params()
+        y = labels_of(X, y, **self._reading())
         if y is None:
             raise ValueError("DistilledRegressor requires y to be passed, but the target y is "
                              "None.")
@@ -110,6 +112,8 @@ class DistilledRegressor(RegressorMixin, TorchEstimator, TeacherComposition):
         warm = self.warm_start and hasattr(self, "net_")
         data = self._read(X, reset=not warm)
         check_consistent_length(data["X"], y)
+        if isinstance(data["X"], LazyDataset):
+            data["X"].labels = y
         if not warm:
             self._target_shape = y.shape[1:]
             self._mean, self._scale = y.mean(axis=0), y.std(axis=0)

@@ -11,6 +11,7 @@ from torch import nn
 from cmkdlearn._validation import check_number
 from cmkdlearn.base import TorchClassifier, as_teacher, take
 from cmkdlearn.losses import kd
+from cmkdlearn.nn.lazy import is_dataset
 from cmkdlearn.students._peer import peer
 from cmkdlearn.teachers._composition import teaching_logits
 
@@ -120,7 +121,8 @@ class LFMEDistiller(TorchClassifier):
                              "first.")
 
     def _prepare(self, X, y, data):
-        X = X if isinstance(X, Mapping) or hasattr(X, "shape") else np.asarray(X)
+        if not (isinstance(X, Mapping) or hasattr(X, "shape") or is_dataset(X)):
+            X = np.asarray(X)
         codes = data["y"].numpy()
         counts = np.bincount(codes)
         groups = _groups(counts, *self.shots)

@@ -269,8 +269,8 @@ def _feature_maps(teacher, X):
     network = with_feature_maps(teacher.net_.module_, data.tensors.X).eval()
     batches = []
     with torch.inference_mode():
-        for rows in torch.arange(len(data)).split(max(teacher.batch_size, 0) or len(data)):
-            maps = teacher._output(network, move(data[rows], device)).feature_maps
+        for _, batch in data.in_order(teacher.batch_size):
+            maps = teacher._output(network, move(batch, device)).feature_maps
             batches.append([map.half().cpu() for map in maps])
     maps = tuple(torch.cat(parts) for parts in zip(*batches, strict=True))
     if not all(map.isfinite().all() for map in maps):

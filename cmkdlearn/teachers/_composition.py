@@ -7,7 +7,8 @@ from sklearn.utils import Bunch, check_random_state
 from sklearn.utils.metaestimators import _BaseComposition
 from sklearn.utils.validation import check_is_fitted
 
-from cmkdlearn.base import NET_PREFIXES, as_teacher
+from cmkdlearn.base import NET_PREFIXES, TorchEstimator, as_teacher
+from cmkdlearn.nn.lazy import is_dataset
 
 
 class TeacherComposition(_BaseComposition):
@@ -76,6 +77,10 @@ def _seed(teacher, rng):
 
 def fit_teacher(teacher, X, y):
     """Fit a copy of a teacher, unless it is frozen, and return it with a teacher's interface."""
+    inner = teacher.estimator if isinstance(teacher, FrozenEstimator) else teacher
+    if is_dataset(X) and not (isinstance(inner, TorchEstimator) or hasattr(inner, "encode")):
+        raise TypeError(f"teacher={inner!r} reads arrays, and X is a {type(X).__name__}. Take a "
+                        "teacher that is a network, or let X be a memory-mapped array.")
     if isinstance(teacher, FrozenEstimator):
         return as_teacher(teacher)
     return as_teacher(clone(teacher).fit(X, y), X, y)

@@ -8,6 +8,7 @@ from sklearn.utils.validation import check_is_fitted
 from torch import nn
 
 from cmkdlearn._labels import encode_labels
+from cmkdlearn.nn.lazy import labels_of
 from cmkdlearn.teachers._composition import (
     TeacherComposition,
     class_columns,
@@ -76,6 +77,7 @@ class TeacherEnsemble(ClassifierMixin, TeacherComposition):
         self._check_teachers()
         if not self.teachers:
             raise ValueError("teachers=[] is empty; an ensemble needs at least one teacher.")
+        y = labels_of(X, y)
         if y is None:
             raise ValueError("TeacherEnsemble requires y to be passed, but the target y is None.")
         y = column_or_1d(y, warn=True)

@@ -19,6 +19,7 @@ from cmkdlearn._labels import label_codes
 from cmkdlearn._validation import check_number, check_option
 from cmkdlearn.base import TorchTeacher, select_modality
 from cmkdlearn.nn.data import as_tensor
+from cmkdlearn.nn.lazy import first_sample, is_dataset, is_mapped
 from cmkdlearn.nn.modules import Standardise, build_classifier
 from cmkdlearn.text import DEFAULT_TEMPLATES, WordNetNouns, WordNetRelaxer, encode_prompts
 
@@ -175,7 +176,10 @@ class WordNetRelaxedTeacher(TorchTeacher):
                                  f"holds a {self._kind} of shape {self._shape} per sample.")
         else:
             X = select_modality(X, self.modality, fitting=reset)
-            X = validate_data(self, X, reset=reset, allow_nd=True, dtype="numeric")
+            if is_dataset(X) or is_mapped(X):  # the embedder reads and checks all of them
+                validate_data(self, first_sample(X), reset=reset, allow_nd=True, dtype="numeric")
+            else:
+                X = validate_data(self, X, reset=reset, allow_nd=True, dtype="numeric")
             self._kind = "table"
         if reset:  # embedded in _prepare, once labels and names are known to be good
             return {"X": X}
