@@ -18,7 +18,7 @@ from benchmarks.evidence._digits import (
 
 PAPER = "UCMKD: Tables 8, 10 and 13"
 SETTINGS = {
-    "small": {"per_class": 20, "per_class_teacher": 200, "epochs": 30, "teacher_epochs": 20},
+    "small": {"per_class": 20, "per_class_teacher": 100, "epochs": 25, "teacher_epochs": 10},
     "full": {"per_class": 160, "per_class_teacher": 200, "epochs": 100, "teacher_epochs": 50},
 }
 BASELINE = "cross-entropy"

@@ -22,8 +22,8 @@ from cmkdlearn.datasets import make_unpaired, subsample
 
 PAPER = "UCMKD: Tables 3 to 5, 7 and 14"
 SETTINGS = {
-    "small": {"n_whole": 600, "n_presets": 200, "per_class_teacher": 200, "epochs": 25,
-              "teacher_epochs": 15},
+    "small": {"n_whole": 600, "n_presets": 200, "per_class_teacher": 100, "epochs": 25,
+              "teacher_epochs": 10},
     "full": {"n_whole": 2000, "n_presets": 1000, "per_class_teacher": 200, "epochs": 100,
              "teacher_epochs": 50},
 }

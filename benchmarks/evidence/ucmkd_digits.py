@@ -1,6 +1,6 @@
 """Spoken and written digits teach each other: without pairs, and with pairs matched by class.
 
-200 labelled samples for the student and 2,000 others for the teacher. The paired methods are given
+200 labelled samples for the student and 1,000 others for the teacher. The paired methods are given
 pairs of the same class, drawn at random, which the unpaired ones do not see. Every method once with
 and once without label smoothing of 0.1; each loss with its default weights. The bound is evaluated
 on test samples.
@@ -24,7 +24,7 @@ from cmkdlearn.theory import ucmkd_bound
 
 PAPER = "UCMKD: Tables 1, 2 and 11, Figure 3"
 SETTINGS = {
-    "small": {"per_class": 20, "per_class_teacher": 200, "epochs": 40, "teacher_epochs": 20},
+    "small": {"per_class": 20, "per_class_teacher": 100, "epochs": 25, "teacher_epochs": 10},
     "full": {"per_class": 160, "per_class_teacher": 200, "epochs": 100, "teacher_epochs": 50},
 }
 BASELINE = "cross-entropy"
