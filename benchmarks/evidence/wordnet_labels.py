@@ -56,6 +56,21 @@ def _gain(results, labels, method, over):
     return results.gain(cells, method, over)
 
 
+def draw(results, figure):
+    axes = figure.subplots(1, 2)
+    for ax, dataset in zip(axes, ("Fashion-MNIST", "CIFAR-10"), strict=True):
+        cells = [f"{dataset}, {share:.0%} labelled" for share in SHARES]
+        for name in (BASELINE, *TEXTS):
+            scores = np.array([results.over_seeds(cell, name) for cell in cells])
+            ax.errorbar(SHARES, scores.mean(axis=1), scores.std(axis=1, ddof=1), fmt="o-",
+                        capsize=2, label=name if name == BASELINE else f"taught: {name}")
+        ax.set(xscale="log", xticks=SHARES, xticklabels=[f"{share:.0%}" for share in SHARES],
+               xlabel="share of the images that is labelled", ylabel="test accuracy",
+               title=f"{dataset}: student")
+        ax.minorticks_off()
+    axes[0].legend(frameon=False)
+
+
 CLAIMS = [
     Claim("(Ours.) With few labels, a label-free teacher makes the student better.",
           "2 % labelled", lambda r: _gain(r, "2%", "relaxed 100%", "no teacher"),

@@ -8,6 +8,8 @@ its accuracy without, and the share of its attributions that falls on the text.
 
 import tempfile
 
+import numpy as np
+
 from benchmarks.evidence._claims import Claim
 from benchmarks.evidence._images import ensemble, images, reader, training
 from cmkdlearn.inspection import modality_attribution
@@ -66,6 +68,24 @@ def run(seed, settings, dataset):
                 both = taught(T_m, T_x)
                 scores[f"T_m + {name}"] = {"accuracy": both.score(data.X_test, data.y_test)}
     return scores
+
+
+def draw(results, figure):
+    """Accuracies over the proportion (Figure 2), and where the teacher looks (Figure 3)."""
+    axes = figure.subplots(1, 3)
+    for i, cell in enumerate(results.names(0)):
+        names = [f"relaxed {share:.0%}" for share in PROPORTIONS]
+        for ax, measure, style in ((axes[0], "shown text", "s--"), (axes[0], "label-free", "o-"),
+                                   (axes[1], "accuracy", "o-"), (axes[2], "text share", "o-")):
+            scores = np.array([results.over_seeds(cell, name, measure) for name in names])
+            ax.errorbar(PROPORTIONS, scores.mean(axis=1), scores.std(axis=1, ddof=1), fmt=style,
+                        color=f"C{i}", capsize=2, label=cell)
+        axes[1].axhline(results.over_seeds(cell, BASELINE).mean(), color=f"C{i}", linestyle=":")
+    for ax, title in zip(axes, ("teacher (dashed: shown the text)",
+                                "student (dotted: no teacher)", "share of the text"), strict=True):
+        ax.set(title=title, xlabel="relaxed proportion")
+        ax.title.set_fontsize("medium")
+    axes[2].legend(frameon=False, fontsize="small")
 
 
 def _leakage(results, name):
