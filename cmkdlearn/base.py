@@ -408,11 +408,12 @@ class TorchClassifier(ClassifierMixin, TorchEstimator):
 
         Parameters
         ----------
-        X : array-like, or dict of array-like
+        X : array-like, Dataset, or dict of these
             A table (n, d), images (n, H, W), (n, H, W, C) or (n, C, H, W), sequences (n, T, d),
-            or several modalities by name, of which ``modality`` is read.
+            or several modalities by name, of which ``modality`` is read. A memory-mapped array and
+            a ``torch.utils.data.Dataset`` are read a batch at a time; see the user guide.
         y : array-like of shape (n,)
-            Labels: numbers or strings.
+            Labels: numbers or strings. None takes those of a ``Dataset`` of pairs (x, y).
 
         Returns
         -------

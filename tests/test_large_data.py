@@ -319,22 +319,18 @@ class Unending(Dataset):
     (Items([*TABLE[:9], None, *TABLE[10:]]), ValueError, "Item 9 .* object of shape"),
     (Items(list(TABLE[:100])), ValueError, r"inconsistent numbers of samples: \[100, 129\]"),
     (Items(list(zip(TABLE, y[::-1], strict=True))), ValueError,
-     "Item 1 of X, a Items, has the label 1, but y has 1"),
-], ids=str)
+     "Item 0 of X, a Items, has the label 2, but y has 0 there. Pass y=None"),
+], ids=["stream", "stream with a length", "stream of Hugging Face", "no length", "empty", "raises",
+        "raises in a part", "other shape", "other dtype", "NaN", "infinity", "beyond float32",
+        "three to a tuple", "no array", "fewer than y", "other labels"])
 def test_each_bad_dataset_gets_one_clear_error(X, error, message):
-    if "label" in message:
-        message = "Item 0 of X, a Items, has the label 2, but y has 0 there. Pass y=None"
     with pytest.raises(error, match=message):
         fails(X)
 
 
-@pytest.mark.parametrize("X, error, message", [
-    (Broken(list(TABLE)), RuntimeError, "Item 40 of X, a Broken, .*OSError: the file is gone"),
-    (Items([*TABLE[:9], np.full(6, np.nan), *TABLE[10:]]), ValueError, "Item 9 .* contains NaN"),
-])
-def test_a_worker_says_which_item(X, error, message):
-    with pytest.raises(error, match=message):
-        fails(X, iterator_train__num_workers=1)
+def test_a_worker_says_which_item():
+    with pytest.raises(RuntimeError, match="Item 40 of X, a Broken, .*OSError: the file is gone"):
+        fails(Broken(list(TABLE)), iterator_train__num_workers=1)
 
 
 def test_a_bad_item_is_named_to_predict_too(tmp_path):
@@ -536,7 +532,7 @@ def test_progress_counts_what_was_kept(tmp_path, many, capsys):
     (Items([{"image": IMAGES[0]}]), TypeError, "must be numbers"),
     (Broken(list(IMAGES)), RuntimeError, "Item 40 of X, a Broken"),
     (Stream(), TypeError, "iterable Dataset"),
-], ids=str)
+], ids=["range", "NaN", "channels", "dict", "raises", "stream"])
 def test_bad_images_of_a_dataset(X, error, message):
     with pytest.raises(error, match=message):
         Averages().transform(X)

@@ -93,11 +93,12 @@ class DistilledRegressor(RegressorMixin, TorchEstimator, TeacherComposition):
 
         Parameters
         ----------
-        X : array-like, or dict of array-like
+        X : array-like, Dataset, or dict of these
             A table (n, d), images, sequences (n, T, d), or several modalities by name, of which
-            ``modality`` is read.
+            ``modality`` is read. A memory-mapped array and a ``torch.utils.data.Dataset`` are read
+            a batch at a time; see the user guide.
         y : array-like of shape (n,) or (n, n_targets)
-            Continuous targets.
+            Continuous targets. None takes those of a ``Dataset`` of pairs (x, y).
 
         Returns
         -------
