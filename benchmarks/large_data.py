@@ -1,9 +1,9 @@
 """Memory and time of `fit` on a memory-mapped array larger than it should ever need.
 
-A table of 4,096 columns in a sparse file, 4 GB of it unless told otherwise
-(`python -m benchmarks.large_data --gigabytes 20`), an MLP 4096-256-10, one epoch. Each `fit` runs in
-a process of its own; "beyond the model" is its peak resident memory less that of the same `fit` on
-the first 1,024 rows.
+A table of 4,096 columns in a sparse file, 4 GB of it unless told otherwise (`python -m
+benchmarks.large_data --gigabytes 20`), an MLP 4096-256-10, one epoch. Each `fit` runs in a process
+of its own; "beyond the model" is its peak resident memory less that of the same `fit` on the first
+1,024 rows.
 """
 
 import argparse

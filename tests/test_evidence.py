@@ -39,11 +39,14 @@ def toy(monkeypatch, tmp_path):
         __doc__="Toy.", PAPER="none", SETTINGS={"small": {"n": 3}}, BASELINE="plain", run=run,
         MEASURES={"accuracy": "student", "other": "other"}, calls=calls,
         cells=lambda settings: {"low": {"level": 0.1}, "high": {"level": 0.3}},
-        CLAIMS=[Claim("Ours is better.", "Table 0", lambda r: r.gain(r.names(0), "ours", "plain"), "ours, less plain")])
+        CLAIMS=[Claim("Ours is better.", "Table 0", lambda r: r.gain(r.names(0), "ours", "plain"), "ours, less plain",
+                      headline=True)])
     monkeypatch.setitem(sys.modules, "benchmarks.evidence.a_toy", experiment)
     monkeypatch.setattr(_results, "FOLDER", tmp_path)
     monkeypatch.setattr(_report, "OUT", tmp_path / "evidence")
     monkeypatch.setattr(_report, "EXPERIMENTS", ("a-toy",))
+    (tmp_path / "README.md").write_text("# A\n<!-- evidence -->\nlast year\n<!-- end of evidence -->\nB\n")
+    monkeypatch.setattr(_report, "README", tmp_path / "README.md")
     return experiment
 
 
@@ -91,6 +94,9 @@ def test_tables_and_claims_come_from_the_json(toy, tmp_path, capsys):
     assert "0.510 ± 0.010" in table and "+30.0 [+30.0, +30.0]" in table
     claims = (tmp_path / "evidence" / "claims.inc").read_text()
     assert "**holds**" in claims and "+20.0 [+20.0, +20.0] points" in claims
+    readme = (tmp_path / "README.md").read_text()
+    assert readme.startswith("# A\n<!-- evidence -->\n| claim") and readme.endswith("<!-- end of evidence -->\nB\n")
+    assert "| Ours is better. | **holds** | +20.0 [+20.0, +20.0] points |" in readme and "last year" not in readme
     file = tmp_path / "evidence" / "a-toy-small.json"
     report = json.loads(file.read_text())
     report["runs"].pop()

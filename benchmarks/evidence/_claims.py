@@ -37,6 +37,8 @@ class Claim:
         The least effect worth having.
     scale, unit : float, str
         How the number is printed: 100 and "points" for accuracies.
+    headline : bool
+        Whether the README says it, too.
     """
 
     says: str
@@ -46,6 +48,7 @@ class Claim:
     margin: float = 0.01
     scale: float = 100.0
     unit: str = "points"
+    headline: bool = False
 
 
 def judge(effect, margin):

@@ -7,14 +7,14 @@ from benchmarks.evidence import EXPERIMENTS
 from benchmarks.evidence._claims import RULE, judge
 from benchmarks.evidence._results import Results, module
 
-OUT = FOLDER / "evidence"
+OUT, README = FOLDER / "evidence", FOLDER.parents[1] / "README.md"
 
 
 def report():
     """Write a table an experiment, the table of claims and the figures."""
     OUT.mkdir(parents=True, exist_ok=True)
     (OUT / "rule.inc").write_text(RULE + "\n")
-    claims = []
+    claims, headlines = [], []
     for name in EXPERIMENTS:
         experiment = module(name)
         for scale in experiment.SETTINGS:
@@ -25,12 +25,25 @@ def report():
                 print(f"{name}, {scale}: left out, for not all of its cells have all seeds")
                 continue
             (OUT / f"{name}-{scale}.inc").write_text(_tables(experiment, results))
-            claims += [_claim(claim, name, results) for claim in experiment.CLAIMS]
+            for claim in experiment.CLAIMS:
+                claims.append(_claim(claim, name, results))
+                if claim.headline:
+                    headlines.append(claims[-1])
             if hasattr(experiment, "draw"):
                 _figure(experiment, results, OUT / f"{name}-{scale}.png")
     (OUT / "claims.inc").write_text(_list_table(
         ["what the papers say", "where", "here", "effect", "measured as"], claims,
         widths=[30, 10, 12, 18, 30]))
+    _into_readme(headlines)
+
+
+def _into_readme(claims):
+    """Put the headlines between the README's marks."""
+    start, end = "<!-- evidence -->\n", "<!-- end of evidence -->"
+    before, rest = README.read_text().split(start)
+    lines = ["| claim | here | effect (95 % interval) |", "|---|---|---|"]
+    lines += [f"| {says} | {verdict} | {effect} |" for says, _, verdict, effect, _ in claims]
+    README.write_text(before + start + "\n".join(lines) + "\n" + end + rest.split(end)[1])
 
 
 def _claim(claim, name, results):

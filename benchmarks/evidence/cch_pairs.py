@@ -127,11 +127,11 @@ CLAIMS = [
     Claim("The sign of the gap is the sign of the gain.", "Tables 5 to 7",
           lambda r: _right(r, "gap") - 0.5,
           "share of pairs with a clear gain whose gap has its sign, less a coin's one half",
-          margin=0.1),
+          margin=0.1, headline=True),
     Claim("(The rival.) The stronger modality teaches.", "Tables 5 to 7",
           lambda r: _right(r, "rival") - 0.5, "the same for the difference of accuracies",
           margin=0.1),
     Claim("The gap is a better guide than that.", "Tables 5 to 7",
           lambda r: _right(r, "gap") - _right(r, "rival"), "the difference of the two",
-          margin=0.05),
+          margin=0.05, headline=True),
 ]
