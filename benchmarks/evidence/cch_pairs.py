@@ -9,7 +9,7 @@ from functools import lru_cache
 from itertools import permutations
 
 import numpy as np
-from scipy.stats import ttest_1samp
+from scipy.stats import binomtest, ttest_1samp
 from sklearn.frozen import FrozenEstimator
 from sklearn.model_selection import train_test_split
 
@@ -118,9 +118,11 @@ def draw(results, figure):
         ax.axvline(0, color="grey", linewidth=1)
         ax.set(xlabel=label, ylabel="gain of distillation (points)")
     left.legend(frameon=False, fontsize="small")
-    share, rival = _right(results, "gap").mean(), _right(results, "rival").mean()
-    left.set_title(f"sign right in {share:.0%} of {sure.sum()} clear pairs", fontsize="medium")
-    right.set_title(f"sign right in {rival:.0%}", fontsize="medium")
+    for ax, measure in ((left, "gap"), (right, "rival")):
+        agree = np.sign(_pairs(results, measure).mean(axis=1)) == np.sign(gains.mean(axis=1))
+        low, high = binomtest(agree[sure].sum(), sure.sum()).proportion_ci(method="wilson")
+        ax.set_title(f"sign right in {agree[sure].sum()} of {sure.sum()} clear pairs: "
+                     f"{agree[sure].mean():.0%} [{low:.0%}, {high:.0%}]", fontsize="medium")
 
 
 CLAIMS = [
