@@ -99,6 +99,7 @@ def test_files_feed_a_loader_with_workers(tmp_path):
     assert [colour_of(image.numpy()) for image in batch] == list(COLOURS)
     part = torch.utils.data.Subset(ImageFiles(files, 6), [2])
     assert len(part) == 1 and colour_of(part[0]) == "blue"
+    assert [colour_of(image) for image in ImageFiles(files, 6)] == list(COLOURS)  # which ends
 
 
 @pytest.mark.parametrize(("dtype", "value", "expected"), [
@@ -665,8 +666,9 @@ def test_what_is_missing_of_mosei_is_named(mosei):
 
 def test_the_pickle_of_mosei_is_not_read(tmp_path):
     (tmp_path / "aligned_50.pkl").write_bytes(b"cos\nsystem\n(S'touch hacked'\ntR.")
-    with pytest.raises(ValueError, match="(?s)aligned_50.pkl is a file.*can run code.*np.save"):
-        load_mosei(tmp_path / "aligned_50.pkl")
+    for path in (tmp_path / "aligned_50.pkl", tmp_path):
+        with pytest.raises(ValueError, match="(?s)aligned_50.pkl is a file.*can run code.*np.save"):
+            load_mosei(path)
     (tmp_path / "CMU_MOSEI_Labels.csd").write_bytes(b"\x89HDF")
     with pytest.raises(ValueError, match="CMU-MultimodalSDK"):
         load_mosei(tmp_path / "CMU_MOSEI_Labels.csd")

@@ -198,8 +198,8 @@ def load_utkface(path, *, target="race", size=200, skip_malformed=False):
         Width and height in pixels: the middle square of each image, resized. 200 is that of the
         aligned faces.
     skip_malformed : bool, default=False
-        Leave out files whose names lack a label, of which there are a few as distributed, rather
-        than raise an error.
+        Leave out files whose names lack a label (three of the aligned faces as distributed),
+        rather than raise an error.
 
     Returns
     -------

@@ -16,10 +16,11 @@ class _Files(Dataset):
         return len(self.files)
 
     def __getitem__(self, i):
+        file = self.files[i]
         try:
-            return self._read(self.files[i])
+            return self._read(file)
         except Exception as error:  # each reader has its own kinds
-            raise OSError(f"{self.files[i]} cannot be read as {self._kind}: {error}") from error
+            raise OSError(f"{file} cannot be read as {self._kind}: {error}") from error
 
 
 class ImageFiles(_Files):

@@ -1,7 +1,5 @@
 """CMU-MOSEI: what is said, how, and with which face."""
 
-from pathlib import Path
-
 import numpy as np
 from sklearn.utils import Bunch
 
@@ -93,13 +91,14 @@ def load_mosei(path, *, split="train", modalities=MODALITIES, neutral="positive"
     check_option("neutral", neutral, ["positive", "drop"])
     for modality in modalities:
         check_option("modalities", modality, MODALITIES)
-    if path.is_file():
-        how = (f"If you trust it, make arrays of it once:{CONVERT}" if path.suffix in UNSAFE else
+    packed = path if path.is_file() else next(path.glob("*.pkl"), None)
+    if packed and not (path / split).exists():
+        how = (f"If you trust it, make arrays of it once:{CONVERT}" if packed.suffix in UNSAFE else
                "Align features to words with its authors' CMU-MultimodalSDK, and save arrays.")
-        raise ValueError(f"{path} is a file; expected a folder with train/text.npy and so on. "
+        raise ValueError(f"{packed} is a file; expected a folder with {split}/text.npy and so on. "
                          f"Pickles (.pkl) can run code when they are read, and .csd files are not "
                          f"aligned. {how}")
-    folder = Path(path) / split
+    folder = path / split
     sentiment = _array(folder / "regression_labels.npy").astype(np.float32).reshape(-1)
     if not len(sentiment) or not (np.abs(sentiment) <= 3).all():
         raise ValueError(f"{folder / 'regression_labels.npy'} must hold values from -3 to 3.")

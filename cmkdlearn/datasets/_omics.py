@@ -21,7 +21,7 @@ def load_tcga(path, *, subtypes="BRCA_clinicalMatrix", label="PAM50Call_RNAseq",
     The tables are those of UCSC Xena (features in rows, samples in columns) or of the Broad's
     Firehose (the same, with a second line of headings). Of each patient the primary tumour is
     taken, if all modalities and the subtype are known of it. Features of which values are missing
-    then are left out.
+    then are left out. Needs pandas.
 
     The defaults are the file names of Xena's study "TCGA Breast Cancer (BRCA)". The studies KIPAN
     (three kinds of kidney cancer) and LIHC (liver) are read from tables of the same form by
