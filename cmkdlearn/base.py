@@ -53,14 +53,13 @@ from cmkdlearn.nn.lazy import (
     READING,
     Column,
     LazyDataset,
-    LazyMap,
     as_rows,
     check_dataset,
     first_of,
-    first_sample,
     is_dataset,
     is_mapped,
     labels_of,
+    lazily,
     take_lazily,
 )
 from cmkdlearn.nn.modules import build_classifier, linear_head, mlp
@@ -214,12 +213,9 @@ class TorchEstimator(BaseEstimator):
     def _read(self, X, reset):
         """Return what the network is fed, as a dict of tensors with an "X" among them."""
         X = select_modality(X, self.modality, fitting=reset)
-        lazy = LazyDataset if is_dataset(X) else LazyMap if is_mapped(X) else None
-        if lazy is None:
-            return {"X": as_tensor(self._canonical(X, reset))}
-        first = first_sample(X)
-        lazy = lazy(X, self.input_type, first, self._canonical(first, reset), self._reading())
-        return {"X": lazy.finite() if isinstance(lazy, LazyMap) else lazy}
+        lazy = lazily(X, self.input_type, lambda first: self._canonical(first, reset),
+                      self._reading())
+        return {"X": as_tensor(self._canonical(X, reset)) if lazy is None else lazy}
 
     def _canonical(self, X, reset):
         """Return an array as the network reads it: checked, in canonical layout and dtype."""

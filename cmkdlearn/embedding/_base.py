@@ -11,14 +11,7 @@ from cmkdlearn._validation import check_number, check_option
 from cmkdlearn.embedding._cache import EmbeddingCache, array_digest
 from cmkdlearn.nn.data import resolve_device
 from cmkdlearn.nn.inputs import INPUT_TYPES, as_images
-from cmkdlearn.nn.lazy import (
-    LazyDataset,
-    LazyMap,
-    check_dataset,
-    first_sample,
-    is_dataset,
-    is_mapped,
-)
+from cmkdlearn.nn.lazy import LazyDataset, lazily
 
 CHUNK, CHUNK_BYTES = 1024, 2**28  # images in memory at a time, and in an entry of the cache
 
@@ -158,18 +151,10 @@ class Embedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator)
 
     def _images(self, X):
         """Return the images as (n, C, H, W), or what reads them when they are asked for."""
-        lazy = LazyDataset if is_dataset(X) else LazyMap if is_mapped(X) else None
-        if lazy is None:
-            X = self._layout(X)
-        else:
-            if lazy is LazyDataset:
-                check_dataset(X)
-            first = first_sample(X)
-            X = lazy(X, self.input_type or "image", first, self._layout(first), {})
-            if lazy is LazyDataset:
-                return X
-            X.finite()
-        _check_range(X[rows] for rows in _chunks(X))
+        lazy = lazily(X, self.input_type or "image", self._layout, {})
+        X = self._layout(X) if lazy is None else lazy
+        if not isinstance(X, LazyDataset):  # that is checked as it comes
+            _check_range(X[rows] for rows in _chunks(X))
         return X
 
     def _layout(self, X):

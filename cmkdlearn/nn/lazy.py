@@ -19,8 +19,8 @@ from cmkdlearn.nn.data import as_tensor, aside, whole
 from cmkdlearn.nn.inputs import canonical
 
 CHUNK = 2**22  # numbers in memory at a time, where all samples are gone through
-MAPPED_AT_MOST = 2**28  # bytes of a file, before its pages are given back
-FAULT = 2**16  # bytes that come with one access to a file
+MAPPED_AT_MOST = 2**30  # bytes of a file, before its pages are given back
+PAGE = 2**21  # bytes that may come with one row: a huge page
 # The parameters of a DataLoader that say how it reads, not what.
 READING = ("num_workers", "prefetch_factor", "pin_memory", "multiprocessing_context", "timeout",
            "worker_init_fn")
@@ -247,14 +247,25 @@ class LazyMap(Lazy):
         return self
 
     def _read(self, index):
-        rows = self.source[index]
-        self._mapped += len(rows) * max(FAULT, math.prod(rows.shape[1:]) * rows.itemsize)
-        if self._mapped > MAPPED_AT_MOST:
+        if isinstance(index, slice) and self.source.rows is None:
+            rows = self.source[index]
+            self._touched(rows.nbytes)
+            return rows
+        index = np.arange(len(self.source))[index] if isinstance(index, slice) else index
+        size = max(PAGE, self.first.dtype.itemsize * math.prod(self.first.shape[1:]))
+        parts, step = [], max(1, MAPPED_AT_MOST // size)
+        for start in range(0, len(index), step):
+            parts.append(self.source[index[start:start + step]])
+            self._touched(len(parts[-1]) * size)
+        return parts[0] if len(parts) == 1 else np.concatenate(parts)
+
+    def _touched(self, nbytes):
+        """Give the file's pages back: they count as this process's as long as there are any left."""
+        self._mapped += nbytes
+        if self._mapped >= MAPPED_AT_MOST < self._map.nbytes:
             self._mapped = 0
-            # Pages once read would count as this process's memory as long as there is any left.
             if hasattr(mmap, "MADV_DONTNEED") and self._in_file:
                 self._map._mmap.madvise(mmap.MADV_DONTNEED)
-        return rows
 
     @property
     def _in_file(self):
@@ -314,6 +325,22 @@ class LazyDataset(Lazy):
                              f"first one {first.dtype} of shape {first.shape[1:]}; all must be "
                              "alike.")
         return x
+
+
+def lazily(X, input_type, canonical, reading):
+    """Return what reads X as its samples are asked for; None where X is in memory.
+
+    ``canonical`` brings an array into the layout and dtype that the network reads, or says why not.
+    """
+    if is_dataset(X):
+        check_dataset(X)
+    elif not is_mapped(X):
+        return None
+    first = first_sample(X)
+    like = canonical(first)
+    if is_dataset(X):
+        return LazyDataset(X, input_type, first, like, reading)
+    return LazyMap(X, input_type, first, like, reading).finite()
 
 
 def first_sample(X):
