@@ -141,7 +141,7 @@ def ucmkd(dataset, *, data, image, audio, epochs, teacher_epochs, batch_size, lr
             inner_lr=inner_lr, metric=cosine_distance if metric == "cosine" else metric,
         ) | from_source(
             helper, bilevel=True, order="first", la_scope="head", la_gradient="student",
-            label_cost=0.0, decay=False, label_smoothing=smoothing,
+            feature_scale=1.0, label_cost=0.0, decay=False, label_smoothing=smoothing,
         ),
         "vanilla_kd": student | from_source(
             run_file, temperature=4.0, lambda_kd=9.0,  # 0.9 of the loss, and 0.1 the labels'

@@ -34,9 +34,10 @@ METHODS = {
     "classes renamed": {},
     "noise for features": {},
     "weights that stay": {"decay": False},
-    "feature KD, weight 1": {"lambda_fa": 1.0, "label_cost": 0.0, "decay": False},
-    "bi-level, relative step": {"lambda_fa": 1.0, "lambda_la": 1.0, "bilevel": True,
-                                "decay": False},
+    "feature KD, weight 1": {"lambda_fa": 1.0, "feature_scale": 1.0, "label_cost": 0.0,
+                             "decay": False},
+    "bi-level, relative step": {"lambda_fa": 1.0, "feature_scale": 1.0, "lambda_la": 1.0,
+                                "bilevel": True, "decay": False},
     "UCMKDStudent.paper()": None,
 }
 

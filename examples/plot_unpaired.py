@@ -59,7 +59,7 @@ training = {"label_smoothing": 0.1, "max_epochs": 30, "batch_size": 32, "lr": 3e
 # A teacher of all samples of its modality, students of 200 labels of theirs. All students have the
 # same network, steps and label smoothing; ``lambda_fa=0`` is cross-entropy, and feature KD is the
 # plain transport, without regard to labels and at a weight that stays.
-FEATURE_KD = {"label_cost": 0.0, "decay": False}
+FEATURE_KD = {"feature_scale": 1.0, "label_cost": 0.0, "decay": False}
 METHODS = {"cross-entropy": {"lambda_fa": 0.0},
            "feature KD, λ = 1": {"lambda_fa": 1.0, **FEATURE_KD},
            "feature KD, λ = 0.1": {"lambda_fa": 0.1, **FEATURE_KD},

@@ -1,5 +1,6 @@
 """UCMKDStudent: Algorithm 1 against an unrolled loop, its limits, and the bound."""
 
+import copy
 import math
 import pickle
 
@@ -7,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from scipy.spatial.distance import pdist
 from sklearn.base import BaseEstimator, clone
 from sklearn.datasets import load_digits
 from sklearn.frozen import FrozenEstimator
@@ -111,7 +113,7 @@ def test_one_step_is_algorithm_1(narrow, order, la_scope):
     lr, rate, lambda_fa, lambda_la, rows = 0.1, 0.3, 0.7, 0.4, slice(600, 640)
     student = UCMKDStudent(
         FrozenEstimator(narrow), module=Tiny, bilevel=True, order=order, inner_lr=rate,
-        fa_steps=2, la_steps=2, lambda_fa=lambda_fa, lambda_la=lambda_la, la_gradient="full",
+        fa_steps=2, la_steps=2, lambda_fa=lambda_fa, lambda_la=lambda_la, la_gradient="full", feature_scale=2.0,
         la_scope=la_scope, label_cost=0.0, optimizer=torch.optim.SGD, lr=lr, batch_size=-1, random_state=0,
         teacher_batch_size=1000, device="cpu", max_epochs=0)
     student.fit(LOWER[rows], y[rows])
@@ -134,7 +136,7 @@ def test_one_step_is_algorithm_1(narrow, order, la_scope):
     params = original if second else [p.detach().clone().requires_grad_() for p in original]
     for _ in range(2):
         z = torch.tanh(F.linear(x, params[0], params[1]))
-        params = step(lambda_fa * feature_alignment(z, z_T), [0, 1], params)
+        params = step(lambda_fa * feature_alignment(z, z_T) / 2, [0, 1], params)
     for _ in range(2):
         z = torch.tanh(F.linear(x, params[0], params[1]))
         la = label_alignment(F.linear(z, *params[2:]), narrow.head_, z, t, gradient="full")
@@ -145,6 +147,26 @@ def test_one_step_is_algorithm_1(narrow, order, la_scope):
                                    strict=True):
         torch.testing.assert_close(p.detach(), before.detach() - lr * gradient,
                                    rtol=1e-4, atol=1e-6)
+
+
+def test_a_teacher_whose_features_are_all_alike_is_no_teacher(narrow):
+    flat = copy.deepcopy(narrow)
+    flat.feature_bank_ = np.ones_like(flat.feature_bank_)
+    with pytest.raises(ValueError, match="The teacher's features are all alike"):
+        UCMKDStudent(FrozenEstimator(flat), module=Tiny, device="cpu").fit(LOWER, y)
+    UCMKDStudent(FrozenEstimator(flat), module=Tiny, lambda_fa=0, max_epochs=1, device="cpu").fit(LOWER, y)
+
+
+@pytest.mark.parametrize("metric", ["l2", "l1"])
+def test_alignment_knows_no_unit(teacher, metric):
+    """Features in other units, on both sides: the same plan, the same pull."""
+    z_S, z_T = torch.randn(2, 30, 4, generator=torch.Generator().manual_seed(0)).unbind()
+    found = []
+    for unit in (1.0, 1000.0):
+        student = UCMKDStudent(teacher, metric=metric, lambda_fa=1.0)
+        student._bank = (unit * z_T,)
+        found.append(feature_alignment(unit * z_S, unit * z_T, metric=metric) / student._teachers_spread())
+    torch.testing.assert_close(*found)
 
 
 def test_plain_sum_by_hand(narrow):
@@ -162,7 +184,8 @@ def test_plain_sum_by_hand(narrow):
                            y_S=t, y_T=torch.from_numpy(narrow.feature_bank_labels_))
     logits = F.linear(z, V, c)
     la = label_alignment(logits, narrow.head_, z, t, gradient="full")
-    loss = F.cross_entropy(logits, t) + 0.7 * fa + 0.4 * la
+    spread = pdist(narrow.feature_bank_, "cityblock").mean()  # what feature_scale="auto" is
+    loss = F.cross_entropy(logits, t) + 0.7 * fa / spread + 0.4 * la
     gradients = torch.autograd.grad(loss, [W, b, V, c])
     for p, before, gradient in zip(student.net_.module_.parameters(), (W, b, V, c), gradients,
                                    strict=True):
@@ -177,7 +200,7 @@ def test_plain_sum_by_hand(narrow):
 
 def test_weights_fall_to_nothing_over_the_epochs(teacher):
     """Also where a warm start goes on."""
-    params = {"lambda_fa": 0.8, "lambda_la": 0.5, "max_epochs": 4}
+    params = {"lambda_fa": 0.8, "feature_scale": 1.0, "lambda_la": 0.5, "max_epochs": 4}
     student = fit(teacher, **params)
     student.set_params(warm_start=True, max_epochs=2).fit(LOWER[FEW], y[FEW])
     for row, share in zip(student.history_, [1, 3 / 4, 2 / 4, 1 / 4, 1, 1 / 2], strict=True):
@@ -211,7 +234,7 @@ def test_inner_steps_leave_batch_statistics_alone(narrow):
 
 
 def test_alignment_brings_the_features_nearer(teacher):
-    far, near = (fit(teacher, lambda_fa=weight, max_epochs=20) for weight in (0.0, 1.0))
+    far, near = (fit(teacher, lambda_fa=weight, feature_scale=1.0, max_epochs=20) for weight in (0.0, 1.0))
     bank = torch.from_numpy(teacher.feature_bank_[:200])
     distances = [feature_alignment(torch.from_numpy(s.project(LOWER[FEW])), bank).item()
                  for s in (far, near)]

@@ -15,7 +15,7 @@ DIRECTIONS = {"spoken, taught by written": ("spoken", "written"),
               "written, taught by spoken": ("written", "spoken")}
 UNPAIRED = {
     "cross-entropy": {"lambda_fa": 0.0},
-    "feature KD": {"lambda_fa": 1.0, "label_cost": 0.0, "decay": False},
+    "feature KD": {"lambda_fa": 1.0, "feature_scale": 1.0, "label_cost": 0.0, "decay": False},
     "UCMKD, the paper's": UCMKDStudent.paper,
     "UCMKD, our default": {},
 }

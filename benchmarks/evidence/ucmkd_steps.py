@@ -51,7 +51,8 @@ def run(seed, settings, student, teacher):
     frozen = taught(theirs.X_train[shown], theirs.y_train[shown], settings["teacher_epochs"], seed)
     given, scores = training(settings["epochs"], seed), {}
     for name, params in METHODS.items():
-        student = unpaired({"label_cost": 0.0, "decay": False, **params}, frozen, given)
+        student = unpaired({"feature_scale": 1.0, "label_cost": 0.0, "decay": False, **params},
+                           frozen, given)
         student.fit({"mine": mine.X_train[rows]}, mine.y_train[rows])
         scores[name] = {"accuracy": student.score({"mine": mine.X_test}, mine.y_test)}
     return scores

@@ -37,7 +37,8 @@ def run(seed, settings, student, teacher):
     for fa in WEIGHTS:
         for la in WEIGHTS:
             student = unpaired({"lambda_fa": fa, "lambda_la": la, "la_gradient": "full",
-                                "label_cost": 0.0, "decay": False}, frozen, given)
+                                "feature_scale": 1.0, "label_cost": 0.0, "decay": False},
+                               frozen, given)
             student.fit({"mine": mine.X_train[rows]}, mine.y_train[rows])
             scores[f"{fa:g} and {la:g}"] = {
                 "accuracy": student.score({"mine": mine.X_test}, mine.y_test)}

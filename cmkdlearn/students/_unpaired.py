@@ -23,11 +23,13 @@ from cmkdlearn.nn.modules import Classifier
 from cmkdlearn.teachers._composition import class_columns, fit_teacher
 
 PAPER = {"lambda_fa": 1.0, "lambda_la": 1.0, "decay": False, "fa_steps": 1, "la_steps": 1,
-         "inner_lr": 1e-5, "metric": "l2", "label_cost": 0.0, "sinkhorn_reg": 0.1,
+         "inner_lr": 1e-5, "metric": "l2", "feature_scale": 1.0, "label_cost": 0.0,
+         "sinkhorn_reg": 0.1,
          "bilevel": True, "order": "first", "la_gradient": "full"}
 
 
 RELATIVE_STEP = 1e-3
+SOME = 1000  # of the teacher's features, to tell their scale by
 
 
 class UCMKDStudent(TorchClassifier):
@@ -74,6 +76,9 @@ class UCMKDStudent(TorchClassifier):
         norm.
     metric : {"l2", "l1", "angular"} or callable, default="l2"
         Cost between features.
+    feature_scale : float or "auto", default="auto"
+        FA counts in this unit, so that its weight means the same for features of any size. "auto"
+        is the mean cost between two of the teacher's own features; the paper's FA has the unit 1.
     label_cost : float, default=1.0
         Adds so many mean costs where labels disagree, so that features move within their class.
     sinkhorn_reg : float or "auto", default="auto"
@@ -107,7 +112,7 @@ class UCMKDStudent(TorchClassifier):
 
     Notes
     -----
-    ``lambda_fa=1, lambda_la=0, label_cost=0, decay=False`` is feature KD, the paper's baseline.
+    ``lambda_fa=1, feature_scale=1, label_cost=0, decay=False`` is feature KD, the paper's baseline.
     ``la_gradient="student"`` leaves cross-entropy's gradient: in the plain sum it changes nothing
     but the weight of the labels.
 
@@ -131,10 +136,10 @@ class UCMKDStudent(TorchClassifier):
     """
 
     def __init__(self, teacher, *, module="auto", modality=None, lambda_fa=0.1, lambda_la=0.0,
-                 decay=True, fa_steps=1, la_steps=1, inner_lr="auto", metric="l2", label_cost=1.0,
-                 sinkhorn_reg="auto", bilevel=False, order="first", la_gradient="student",
-                 la_scope="all", teacher_batch_size=None, balanced_bank=False, augmentation=None,
-                 **training):
+                 decay=True, fa_steps=1, la_steps=1, inner_lr="auto", metric="l2",
+                 feature_scale="auto", label_cost=1.0, sinkhorn_reg="auto", bilevel=False,
+                 order="first", la_gradient="student", la_scope="all", teacher_batch_size=None,
+                 balanced_bank=False, augmentation=None, **training):
         self.teacher = teacher
         self.module = module
         self.modality = modality
@@ -145,6 +150,7 @@ class UCMKDStudent(TorchClassifier):
         self.la_steps = la_steps
         self.inner_lr = inner_lr
         self.metric = metric
+        self.feature_scale = feature_scale
         self.label_cost = label_cost
         self.sinkhorn_reg = sinkhorn_reg
         self.bilevel = bilevel
@@ -180,7 +186,7 @@ class UCMKDStudent(TorchClassifier):
             check_number(name, getattr(self, name), low=0, integer=True)
         if self.teacher_batch_size is not None:
             check_number("teacher_batch_size", self.teacher_batch_size, low=1, integer=True)
-        for name in ("inner_lr", "sinkhorn_reg"):
+        for name in ("inner_lr", "sinkhorn_reg", "feature_scale"):
             if getattr(self, name) != "auto":
                 check_number(name, getattr(self, name), low=0, open_low=True)
         if self.batch_size == 1 and self.lambda_fa and self.fa_steps:
@@ -232,10 +238,23 @@ class UCMKDStudent(TorchClassifier):
         # what the teacher knows of classes that the student lacks is no goal for its features
         shared = codes < len(self.classes_)
         self._bank = (torch.as_tensor(bank[shared]), torch.from_numpy(codes[shared]), order)
+        self._scale = self.feature_scale
+        if self.lambda_fa and self._scale == "auto":
+            self._scale = self._teachers_spread()
         self._bank_rng = np.random.default_rng([self._draw_seed(), 1])
         warm = self.warm_start and hasattr(self, "net_")
         self._epochs_before = len(self.net_.history) if warm else 0
         return {}
+
+    def _teachers_spread(self):
+        """Return the mean cost between two of the teacher's features."""
+        z = self._bank[0]
+        if (z == z[0]).all():
+            raise ValueError("The teacher's features are all alike, so there is nothing to align "
+                             "features with. Look at teacher.feature_bank_.")
+        z = z[:: -(-len(z) // SOME)]
+        metric = METRICS[self.metric] if isinstance(self.metric, str) else self.metric
+        return metric(z, z).mean().item() * len(z) / (len(z) - 1)  # not of a sample to itself
 
     def _teachers_features(self, X, y, X_teacher, y_teacher):
         """Fit the teacher, if need be, and return its samples' features and labels."""
@@ -352,7 +371,7 @@ class _Terms:
         self.values["fa"] = feature_alignment(
             output.z, self.z_T, y_S=self.y, y_T=self.y_T, metric=method.metric,
             label_cost=method.label_cost, reg=method.sinkhorn_reg)
-        return self.share * method.lambda_fa * self.values["fa"]
+        return self.share * method.lambda_fa * self.values["fa"] / method._scale
 
     def la(self, logits, z):
         teacher = self.bank.teacher_logits
