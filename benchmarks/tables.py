@@ -116,19 +116,6 @@ def _seconds(value):
     return f"{value:.2f} s" if value >= 0.1 else f"{1000 * value:.2f} ms"
 
 
-def unpaired_students():
-    report = _read("unpaired_students")
-    names = list(next(iter(report["results"].values())))
-    rows = [[cell, _student("no teacher", results["cross-entropy"])[0]]
-            + [_interval(results[name]["gain"], results[name]["interval"]) for name in names[1:]]
-            for cell, results in report["results"].items()]
-    return _csv_table(["student", *names], rows) + (
-        f"\nAccuracy on the test part for cross-entropy (mean ± standard deviation of "
-        f"{len(report['seeds'])} seeds), and the others' gain over it with the 95 % interval of "
-        f"the paired differences. Measured by ``benchmarks/unpaired_students.py`` on "
-        f"{report['device']}.\n")
-
-
 def unpaired_speed():
     report = _read("unpaired_speed")
     rows = [[f"epoch of {network}, {method}, in units of cross-entropy's", _range(cost), target]
@@ -220,7 +207,7 @@ def _csv_table(head, rows):
 
 
 def main():
-    for table in (wordnet_students, speed, floors, growth, unpaired_students, unpaired_speed,
+    for table in (wordnet_students, speed, floors, growth, unpaired_speed,
                   cch_pairs, information):
         (FOLDER / f"{table.__name__}.inc").write_text(table())
 

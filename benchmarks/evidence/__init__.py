@@ -8,5 +8,6 @@ returns ``{method: {measure: number}}``. ``CLAIMS`` are judged by the rule in ``
 EXPERIMENTS = (
     "wordnet-proportions", "wordnet-labels", "wordnet-baselines",
     "cch-gaussian", "cch-blur", "cch-pairs", "cch-fusion",
-    "ucmkd-digits", "ucmkd-steps", "ucmkd-conditions", "ucmkd-weights", "ucmkd-backbones",
+    "ucmkd-default", "ucmkd-digits", "ucmkd-steps", "ucmkd-conditions", "ucmkd-weights",
+    "ucmkd-backbones",
 )

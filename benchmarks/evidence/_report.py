@@ -49,8 +49,9 @@ def _into_readme(claims):
 def _claim(claim, name, results):
     verdict, mean, (low, high) = judge(claim.effect(results), claim.margin)
     mean, low, high = (claim.scale * value for value in (mean, low, high))
+    digits = 1 if claim.scale > 1 else 2
     return [claim.says, claim.where, f"**{verdict}**",
-            f"{mean:+.1f} [{low:+.1f}, {high:+.1f}] {claim.unit}",
+            f"{mean:+.{digits}f} [{low:+.{digits}f}, {high:+.{digits}f}] {claim.unit}".rstrip(),
             f"{claim.measured} (:ref:`{name} <evidence-{name}>`, {results.report['scale']})"]
 
 
