@@ -260,7 +260,7 @@ class LazyMap(Lazy):
         return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
     def _touched(self, nbytes):
-        """Give the file's pages back: they count as this process's as long as there are any left."""
+        """Give back pages of the file, which else count as this process's while there is room."""
         self._mapped += nbytes
         if self._mapped >= MAPPED_AT_MOST < self._map.nbytes:
             self._mapped = 0
