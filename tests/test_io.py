@@ -410,7 +410,8 @@ def test_other_values_come_back():
         assert back[name] == value[name] and type(back[name]) is type(value[name])
     loop = []
     loop.append(loop)
-    assert (back := sent(loop)) is back[0]
+    back = sent(loop)
+    assert back is back[0]
 
 
 @pytest.mark.parametrize("generator", [np.random.RandomState(3), np.random.default_rng(3),

@@ -465,7 +465,7 @@ def test_the_grid_search_of_the_quickstart_in_small(tmp_path):
     ({"teacher_weights": ["a"]}, ValueError, r"teacher_weights=\['a'\] must hold 1"),
     ({"teacher_weights": [np.nan]}, ValueError, r"teacher_weights=\[nan\] must hold 1"),
     ({"cv": 1}, ValueError, "n_splits=2 or more"),
-    ({"cv": "three"}, ValueError, "Expected `cv` as an integer"),
+    ({"cv": "three"}, ValueError, "Expected `?cv`? as an integer"),
     ({"cv": ShuffleSplit(2, random_state=0)}, ValueError, "cv=ShuffleSplit.* partition"),
     ({"memory": 3}, ValueError, "(?i)memory"),
     ({"device": "gpu"}, ValueError, "device='gpu'"),

@@ -188,8 +188,9 @@ class CLIP(nn.Module):
     def __init__(self, model, preprocess, tokenizer):
         super().__init__()
         self.model = model
-        # For tensors, what stands between resizing, cropping and normalising does nothing.
-        self.resize, *self.rest = preprocess.transforms
+        self.resize, *rest = preprocess.transforms
+        # Cropping and normalising; what is no module only makes a tensor of a Pillow image.
+        self.rest = [step for step in rest if isinstance(step, nn.Module)]
         self.tokenizer = tokenizer
 
     def encode_image(self, images):

@@ -1,8 +1,10 @@
 """A choice among estimators that need no training: the one that sees most."""
 
+import warnings
 from contextlib import suppress
 
 import numpy as np
+from scipy.linalg import LinAlgError, LinAlgWarning
 from scipy.special import logsumexp
 from sklearn.discriminant_analysis import QuadraticDiscriminantAnalysis
 
@@ -48,7 +50,9 @@ def auto(x, y, *, n_repeats, rng, device):
     if is_discrete(y):
         found["gaussian"] = gaussian(x, y, n_repeats=1, rng=rng, device=device)
         if np.bincount(y).min() > x.shape[1]:  # a covariance needs as many
-            with suppress(np.linalg.LinAlgError):  # or a class lies in fewer dimensions
+            # or a class lies in fewer dimensions, of which scikit-learn before 1.8 only warns
+            with suppress(LinAlgError, LinAlgWarning), warnings.catch_warnings():
+                warnings.simplefilter("error", LinAlgWarning)
                 found["gaussian, a covariance for each class"] = by_class(
                     normal_scores(x), y, rng, _quadratic)[None]
     elif len(x) - 1 > x.shape[1] + y.shape[1]:
