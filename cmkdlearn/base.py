@@ -14,6 +14,7 @@ import copy
 import difflib
 import inspect
 from collections.abc import Mapping
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -35,10 +36,13 @@ from skorch.utils import noop
 from torch import nn
 from torch.utils.data import DataLoader
 
+import cmkdlearn
+from cmkdlearn._hashing import content_hash
 from cmkdlearn._labels import UNLABELLED, encode_labels
 from cmkdlearn._validation import check_number, check_option
 from cmkdlearn.losses import Output
 from cmkdlearn.nn.augment import augmentation
+from cmkdlearn.nn.checkpoint import Checkpoint
 from cmkdlearn.nn.data import (
     BatchLoader,
     TensorData,
@@ -71,6 +75,7 @@ NET_PREFIXES = ("module", "optimizer", "callbacks", "compile", "iterator_train")
 # rows, and a sample's prediction should not depend, to the last bit, on how many came with it.
 MIN_ROWS = 32
 # What an array is read as: integers stay until it is known whether they are bytes of an image.
+KEY_ROWS = 256  # by which a checkpoint knows the data
 READ_AS = [np.float32, *np.typecodes["AllInteger"], "?"]
 
 
@@ -103,6 +108,10 @@ class TorchEstimator(BaseEstimator):
         bit. Global random states are left alone.
     warm_start : bool, default=False
         Go on from the weights of the last ``fit``.
+    checkpoint : str or os.PathLike, default=None
+        A folder in which the state of training is kept after each epoch, until it is finished.
+        Where ``fit`` was killed, the same call (same parameters, same data) goes on from there,
+        with an integer ``random_state`` to the same result.
     verbose : int, default=0
         1 prints a line per epoch.
     **net_params
@@ -116,6 +125,9 @@ class TorchEstimator(BaseEstimator):
         The trained net.
     history_ : skorch.history.History
         Losses and durations (seconds) per epoch.
+    interrupted_ : bool
+        Whether ``fit`` was broken off by Ctrl-C, which it hands on; the network is then what it
+        was after the last step, and can be used.
     n_features_in_ : int
     feature_names_in_ : ndarray of str
         Only where ``X`` is a DataFrame with string column names.
@@ -123,8 +135,8 @@ class TorchEstimator(BaseEstimator):
 
     def __init__(self, *, max_epochs=20, batch_size=128, lr=1e-3, optimizer=torch.optim.AdamW,
                  early_stopping=False, validation_fraction=0.1, n_iter_no_change=10,
-                 input_type=None, device="auto", random_state=None, warm_start=False, verbose=0,
-                 **net_params):
+                 input_type=None, device="auto", random_state=None, warm_start=False,
+                 checkpoint=None, verbose=0, **net_params):
         self.max_epochs = max_epochs
         self.batch_size = batch_size
         self.lr = lr
@@ -136,6 +148,7 @@ class TorchEstimator(BaseEstimator):
         self.device = device
         self.random_state = random_state
         self.warm_start = warm_start
+        self.checkpoint = checkpoint
         self.verbose = verbose
         for name in net_params:
             if not _is_net_param(name):
@@ -289,8 +302,45 @@ class TorchEstimator(BaseEstimator):
                 self.net_.criterion_ = self._criterion_for(self.net_.module_, data)
             self.net_.set_params(max_epochs=self.max_epochs, batch_size=self.batch_size, lr=self.lr,
                                  verbose=self.verbose, **self._routed("optimizer__"))
+            self.interrupted_ = False
             if self.max_epochs:
-                self.net_.partial_fit(self._split(TensorData(**data), stratify))
+                key = self._key_of(data)
+                self._run_epochs(self._split(TensorData(**data), stratify), key)
+
+    def _run_epochs(self, data, key):
+        callbacks = self.net_.callbacks_
+        if self.checkpoint is not None:
+            file = Path(self.checkpoint) / f"{key}.ckpt"
+            self.net_.callbacks_ = [*callbacks, ("checkpoint", Checkpoint(file, self))]
+        try:
+            self.net_.partial_fit(data)
+        except KeyboardInterrupt:
+            self.interrupted_ = True
+            raise
+        finally:
+            self.net_.callbacks_ = callbacks
+
+    def _key_of(self, data):
+        """Name this training: by parameters, data (some of them), and weights if they are old."""
+        if self.checkpoint is None:
+            return None
+        params = {name: value for name, value in self.get_params(deep=False).items()
+                  if name not in ("checkpoint", "verbose", "device")}
+        rows = torch.linspace(0, len(data["X"]) - 1, min(len(data["X"]), KEY_ROWS)).long()
+        old = self.net_.module_.state_dict() if len(self.net_.history) else None
+        try:
+            return content_hash([type(self).__qualname__, params, len(data["X"]),
+                                 TensorData(**data)[rows], old, cmkdlearn.__version__])
+        except Exception as error:  # pickling fails in many ways
+            raise ValueError(f"checkpoint={self.checkpoint!r} needs parameters that can be "
+                             f"pickled, to know this training again. {error}") from error
+
+    def _training_state(self):
+        """Return what training changes beside networks, optimiser and torch's random state."""
+        return {}
+
+    def _resume(self, state):
+        """Take back what :meth:`_training_state` returned."""
 
     def _draw_seed(self):
         return int(check_random_state(self.random_state).randint(np.iinfo(np.int32).max))
@@ -443,7 +493,11 @@ class TorchClassifier(ClassifierMixin, TorchEstimator):
             self._check_routed("module", mlp)
         data["y"] = torch.from_numpy(codes)
         data.update(self._prepare(X, y, data, **beside))
-        self._train(data, stratify=codes)
+        try:
+            self._train(data, stratify=codes)
+        except KeyboardInterrupt:
+            self._remember(data, y)
+            raise
         self._remember(data, y)
         return self
 

@@ -22,6 +22,7 @@ from sklearn.utils.validation import (
     validate_data,
 )
 
+from cmkdlearn._hashing import ByContent
 from cmkdlearn._labels import encode_labels, label_codes
 from cmkdlearn._validation import check_number, check_option
 from cmkdlearn.base import READ_AS, as_teacher, select_modality, take
@@ -285,8 +286,9 @@ class CCHSelector(BaseEstimator):
         if self.representation == "cross-fit":
             seed = _draw(rng)
             fit = check_memory(self.memory).cache(_fitted)
-            self.networks_ = {name: fit(seeded_copy(self._network(), seed + offsets[name]), part,
-                                        labels) for name, part in X.items()}
+            self.networks_ = {
+                name: fit(ByContent(seeded_copy(self._network(), seed + offsets[name])), part,
+                          labels) for name, part in X.items()}
         self._bases = {name: _basis(self._encode(name, part), self.n_components)
                        for name, part in X.items()}
         self._seed = _draw(rng)
@@ -512,9 +514,8 @@ class CCHSelector(BaseEstimator):
 def _assess(selector, represent, X, y, train, test, teachers, seed, offsets):
     """Return I(h_S; Y), and I(h_T; h_S) and the evidence of each teacher, on one fold."""
     network = selector._network() if selector.representation == "cross-fit" else None
-    z = {name: represent(network and seeded_copy(network, seed + offsets[name]), part, y, train,
-                         test, selector.n_components)
-         for name, part in X.items()}
+    z = {name: represent(network and ByContent(seeded_copy(network, seed + offsets[name])), part,
+                         y, train, test, selector.n_components) for name, part in X.items()}
     mi, y = selector._information(seed), y[test]
     student_label = mi(z[selector.student], y)
     pairs = [Pair(mi, z[name], z[selector.student], y, student_label,
@@ -527,13 +528,13 @@ def _represent(network, part, y, train, test, n_components):
     """Represent the samples of a fold by a network that was fitted on the others."""
     known, new = take(part, train), take(part, test)
     if network is not None:
-        network = network.fit(known, y[train])
+        network = network.value.fit(known, y[train])
         known, new = _encoded(network, known), _encoded(network, new)
     return _basis(known, n_components).transform(new)
 
 
 def _fitted(network, part, y):
-    return network.fit(part, y)
+    return network.value.fit(part, y)
 
 
 def _encoded(network, part):

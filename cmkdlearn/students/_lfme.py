@@ -147,6 +147,12 @@ class LFMEDistiller(TorchClassifier):
     def _criterion(self):
         return _Pace(self._columns, self._expert_accuracy, len(self.classes_), self.alpha)
 
+    def _training_state(self):
+        return {"weights": self.net_.criterion_.weights}
+
+    def _resume(self, state):
+        self.net_.criterion_.weights = state["weights"]
+
     def _loss(self, module, batch, output):
         pace = self.net_.criterion_
         epoch = len(self.net_.history) - 1

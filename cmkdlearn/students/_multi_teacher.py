@@ -10,6 +10,7 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.model_selection import check_cv
 from sklearn.utils.validation import check_memory
 
+from cmkdlearn._hashing import content_hash
 from cmkdlearn._labels import labelled_mask
 from cmkdlearn._validation import check_number
 from cmkdlearn.base import TorchClassifier, as_teacher, take
@@ -288,6 +289,10 @@ class _Lesson:
     y: np.ndarray
     classes: np.ndarray
     cv: object
+
+    def __reduce__(self):
+        """For joblib, which knows it by its pickle: equal networks teach the same."""
+        return str, (content_hash(vars(self)),)
 
 
 def _teach(lesson):

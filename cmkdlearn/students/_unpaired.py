@@ -291,6 +291,12 @@ class UCMKDStudent(TorchClassifier):
 
     # ---------------------------------------------------------------- training
 
+    def _training_state(self):
+        return self._bank_rng.bit_generator.state
+
+    def _resume(self, state):
+        self._bank_rng.bit_generator.state = state
+
     def _step(self, net, batch):
         terms = _Terms(self, net, batch)
         step = self._algorithm_1 if self.bilevel and (terms.fa_steps or terms.la_steps) \

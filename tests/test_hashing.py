@@ -1,0 +1,82 @@
+"""Values are known by what they hold."""
+
+import copy
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from sklearn.base import clone
+from sklearn.datasets import load_digits
+from sklearn.model_selection import GridSearchCV
+from torch import nn
+
+from cmkdlearn._hashing import content_hash
+from cmkdlearn.selection import CCHSelector
+from cmkdlearn.students import MultiTeacherDistiller
+from cmkdlearn.teachers import UnimodalTeacher
+
+X, y = load_digits(return_X_y=True)
+X, y = X[:150].astype(np.float32), y[:150]
+
+
+def network():
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        return nn.Sequential(nn.Linear(64, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.Linear(8, 10))
+
+
+@given(st.sampled_from([torch.float32, torch.float64, torch.bfloat16, torch.int64, torch.bool]),
+       st.lists(st.integers(0, 3), max_size=3))
+def test_equal_tensors_are_one(dtype, shape):
+    values = (torch.arange(int(np.prod(shape))).reshape(shape) % 3).to(dtype)
+    assert content_hash(values) == content_hash(values.clone()) == content_hash(torch.stack([values, values])[0])
+    assert content_hash(values) != content_hash(values[None])
+    if dtype is not torch.bool:
+        assert content_hash(values) != content_hash(values.to(torch.bool))
+    if values.numel():
+        assert content_hash(values) != content_hash(values ^ True if dtype is torch.bool else values + 1)
+
+
+def test_equal_networks_are_one_and_others_are_not():
+    plain = network()
+    assert content_hash(plain) == content_hash(copy.deepcopy(plain)) == content_hash(network())
+    other = network()
+    with torch.no_grad():
+        other[0].weight[0, 0] += 1e-3
+    assert content_hash(plain) != content_hash(other)
+    estimator = UnimodalTeacher(plain)
+    assert content_hash(estimator) == content_hash(clone(estimator))
+
+
+def test_another_process_gives_the_same_name():
+    code = ("import torch; from torch import nn; from cmkdlearn._hashing import content_hash; torch.manual_seed(0);"
+            "print(content_hash(nn.Linear(3, 2)))")
+    names = {subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+             for _ in range(2)}
+    assert len(names) == 1
+
+
+@pytest.mark.parametrize("module", [network(), "auto"])
+def test_candidates_share_a_teacher_whatever_its_network(tmp_path, monkeypatch, module):
+    fits = []
+    fit = UnimodalTeacher.fit
+    monkeypatch.setattr(UnimodalTeacher, "fit", lambda self, X, y: fits.append(1) or fit(self, X, y))
+    student = MultiTeacherDistiller([("t", UnimodalTeacher(module, max_epochs=1, device="cpu"))], module=module,
+                                    max_epochs=1, random_state=0, device="cpu", memory=str(tmp_path))
+    GridSearchCV(student, {"lambda_kd": [0.5, 1, 2]}, cv=2, refit=False).fit(X, y)
+    assert len(fits) == 2                               # one a fold
+
+
+def test_selectors_share_networks_given_as_instances(tmp_path, monkeypatch):
+    fits = []
+    fit = UnimodalTeacher.fit
+    monkeypatch.setattr(UnimodalTeacher, "fit", lambda self, X, y: fits.append(1) or fit(self, X, y))
+    views = {"a": X, "b": X[:, ::-1].copy()}
+    for criterion in ("cch", "permutation"):
+        CCHSelector(student="a", criterion=criterion, n_repeats=2, random_state=0, memory=str(tmp_path),
+                    network=UnimodalTeacher(network(), max_epochs=1, device="cpu")).fit(views, y)
+    assert len(fits) == 2 * 2 * 2 + 2                   # repeats, folds and modalities; and on all samples
