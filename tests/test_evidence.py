@@ -96,7 +96,7 @@ def test_tables_and_claims_come_from_the_json(toy, tmp_path, capsys):
     assert "**holds**" in claims and "+20.0 [+20.0, +20.0] points" in claims
     readme = (tmp_path / "README.md").read_text()
     assert readme.startswith("# A\n<!-- evidence -->\n| claim") and readme.endswith("<!-- end of evidence -->\nB\n")
-    assert "| Ours is better. | **holds** | +20.0 [+20.0, +20.0] points |" in readme and "last year" not in readme
+    assert "| Ours is better. | **holds** | +20.0 [+20.0, +20.0] points | ours, less plain |" in readme and "last year" not in readme
     file = tmp_path / "evidence" / "a-toy-small.json"
     report = json.loads(file.read_text())
     report["runs"].pop()

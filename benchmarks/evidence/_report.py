@@ -41,8 +41,9 @@ def _into_readme(claims):
     """Put the headlines between the README's marks."""
     start, end = "<!-- evidence -->\n", "<!-- end of evidence -->"
     before, rest = README.read_text().split(start)
-    lines = ["| claim | here | effect (95 % interval) |", "|---|---|---|"]
-    lines += [f"| {says} | {verdict} | {effect} |" for says, _, verdict, effect, _ in claims]
+    lines = ["| claim | here | effect (95 % interval) | measured as |", "|---|---|---|---|"]
+    lines += [f"| {says} | {verdict} | {effect} | {measured.split(' (:ref:')[0]} |"
+              for says, _, verdict, effect, measured in claims]
     README.write_text(before + start + "\n".join(lines) + "\n" + end + rest.split(end)[1])
 
 
