@@ -87,7 +87,7 @@ def test_other_settings_are_no_continuation(toy):
         _results.run("a-toy", "small", 2)
 
 
-def test_tables_and_claims_come_from_the_json(toy, tmp_path, capsys):
+def test_tables_and_claims_come_from_the_json(toy, tmp_path):
     _results.run("a-toy", "small", 3)
     _report.report()
     table = (tmp_path / "evidence" / "a-toy-small.inc").read_text()
@@ -102,7 +102,7 @@ def test_tables_and_claims_come_from_the_json(toy, tmp_path, capsys):
     report["runs"].pop()
     file.write_text(json.dumps(report))
     _report.report()
-    assert "a-toy, small: left out" in capsys.readouterr().out
+    assert "a-toy (small)" in (tmp_path / "evidence" / "missing.inc").read_text()
     assert "**holds**" not in (tmp_path / "evidence" / "claims.inc").read_text()
 
 

@@ -14,27 +14,40 @@ def report():
     """Write a table an experiment, the table of claims and the figures."""
     OUT.mkdir(parents=True, exist_ok=True)
     (OUT / "rule.inc").write_text(RULE + "\n")
-    claims, headlines = [], []
+    claims, headlines, sections, missing = [], [], [], []
     for name in EXPERIMENTS:
         experiment = module(name)
         for scale in experiment.SETTINGS:
             results = Results.load(name, scale)
-            if results is None:
-                continue
-            if not results.complete():
-                print(f"{name}, {scale}: left out, for not all of its cells have all seeds")
+            if results is None or not results.complete():
+                missing.append(f"{name} ({scale})")
                 continue
             (OUT / f"{name}-{scale}.inc").write_text(_tables(experiment, results))
             for claim in experiment.CLAIMS:
                 claims.append(_claim(claim, name, results))
                 if claim.headline:
                     headlines.append(claims[-1])
+            sections.append(_section(experiment, name, scale))
             if hasattr(experiment, "draw"):
                 _figure(experiment, results, OUT / f"{name}-{scale}.png")
     (OUT / "claims.inc").write_text(_list_table(
         ["what the papers say", "where", "here", "effect", "measured as"], claims,
         widths=[30, 10, 12, 18, 30]))
+    (OUT / "sections.inc").write_text("\n".join(sections))
+    (OUT / "missing.inc").write_text(f"Not run so far, or not to the end: {', '.join(missing)}.\n"
+                                     if missing else "All of them were run.\n")
     _into_readme(headlines)
+
+
+def _section(experiment, name, scale):
+    """Return the part of the page about one experiment: what it is, its figure and its tables."""
+    title, _, text = experiment.__doc__.partition("\n")
+    title = title.rstrip(".")
+    figure = f".. image:: results/evidence/{name}-{scale}.png\n\n" if hasattr(experiment, "draw") \
+        else ""
+    return (f".. _evidence-{name}:\n\n{title}\n{'-' * len(title)}\n\n*{experiment.PAPER}* "
+            f"(``{name}``, {scale} scale). {text.strip()}\n\n{figure}"
+            f".. include:: results/evidence/{name}-{scale}.inc\n\n")
 
 
 def _into_readme(claims):
