@@ -20,12 +20,12 @@ from cmkdlearn.teachers import UnimodalTeacher
 
 PAPER = "not in the papers: what the defaults are chosen by"
 SETTINGS = {
-    "small": {"per_class_teacher": 100, "teacher_epochs": 10},
-    "full": {"per_class_teacher": 200, "teacher_epochs": 50},
+    "small": {"digits": [200], "per_class_teacher": 100, "teacher_epochs": 10},
+    "full": {"digits": [200, 600, 1000, 2000], "per_class_teacher": 200, "teacher_epochs": 50},
 }
 BASELINE = "cross-entropy"
 MEASURES = {"accuracy": "student"}
-EPOCHS = {200: 40, 600: 20, 1000: 15}
+EPOCHS = {200: 40, 600: 20, 1000: 15, 2000: 10}
 VIEWS = (("zer", "fac"), ("mor", "pix"), ("fou", "kar"), ("kar", "zer"))
 METHODS = {
     "cross-entropy": UNPAIRED["cross-entropy"],
@@ -40,7 +40,7 @@ METHODS = {
 
 def cells(settings):
     pairs = [(pair, n) for pair in (("spoken", "written"), ("written", "spoken"))
-             for n in (200, 1000)]
+             for n in settings["digits"]]
     pairs += [(pair, n) for n in (200, 600) for pair in VIEWS]
     return {f"{student}, taught by {teacher}, {n} labels":
             {"student": student, "teacher": teacher, "n": n} for (student, teacher), n in pairs}
