@@ -545,9 +545,10 @@ def _encoded(network, part):
 def _basis(z, n_components):
     """Return a transformer to few dimensions, fitted on representations."""
     if n_components is None or z.shape[1] <= n_components:
-        return FunctionTransformer().fit(z)
+        return FunctionTransformer().set_output(transform="default").fit(z)
     with np.errstate(invalid="ignore"):  # shares of no variance at all
-        return PCA(min(n_components, len(z)), svd_solver="full").fit(z)
+        pca = PCA(min(n_components, len(z)), svd_solver="full").set_output(transform="default")
+        return pca.fit(z)
 
 
 def _by_name(teachers, estimates):

@@ -93,7 +93,10 @@ class CLIPEmbedder(Embedder):
 
     @property
     def _n_features_out(self):
-        return json.loads(_architecture(self.model_name))["embed_dim"]
+        try:
+            return json.loads(_architecture(self.model_name))["embed_dim"]
+        except (TypeError, ValueError) as error:  # to look at an estimator must not fail
+            raise AttributeError(str(error)) from error
 
     def _check_params(self):
         _architecture(self.model_name)
