@@ -11,7 +11,7 @@ help:
 	@echo "make demo      the quickstart: teachers that read text, and the students they teach"
 	@echo "make test      the tests that take minutes"
 	@echo "make test-all  the slow ones too"
-	@echo "make lint      style and likely mistakes"
+	@echo "make lint      style, types and likely mistakes"
 	@echo "make docs      the site, into docs/_build/html"
 	@echo "make bench     the benchmarks: one JSON report each"
 	@echo "make clean     remove .venv and whatever else was made"
@@ -28,6 +28,7 @@ test-all: $(READY)
 
 lint: $(READY)
 	$(BIN)/ruff check .
+	$(BIN)/mypy
 
 docs: $(READY)
 	$(BIN)/python -m sphinx -b html -W --keep-going docs docs/_build/html
@@ -47,6 +48,6 @@ $(READY): pyproject.toml constraints.txt
 	@touch $(READY)
 
 clean:
-	rm -rf $(VENV) .cache .coverage* .hypothesis .pytest_cache .ruff_cache *.egg-info build dist \
+	rm -rf $(VENV) .cache .coverage* .hypothesis .mypy_cache .nox .pytest_cache .ruff_cache *.egg-info build dist \
 		docs/_build docs/auto_examples docs/generated docs/sg_execution_times.rst
 	find benchmarks cmkdlearn docs examples tests tools -name __pycache__ -prune -exec rm -rf {} +
