@@ -5,6 +5,7 @@ to the student's features (LA).
 """
 
 import warnings
+from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
@@ -14,7 +15,7 @@ from torch import Tensor
 
 from cmkdlearn._validation import check_number, check_option
 
-METRICS = {}
+METRICS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {}
 """Costs by name: functions of (n, d) and (m, d) features, or batches of them, to (n, m) costs."""
 
 STEPS_PER_CHECK = 10  # Sinkhorn iterations between two looks at the error

@@ -15,6 +15,7 @@ import difflib
 import inspect
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -156,7 +157,7 @@ class TorchEstimator(BaseEstimator):
                 near = difflib.get_close_matches(name, known, n=3)
                 hint = f" Did you mean {' or '.join(near)}?" if near else ""
                 raise TypeError(f"{type(self).__name__} got an unexpected keyword {name!r}.{hint}")
-        vars(self).update(net_params)
+        self.__dict__.update(net_params)
 
     # ---------------------------------------------------------------- parameters
 
@@ -172,7 +173,8 @@ class TorchEstimator(BaseEstimator):
             inherited = [parameter for name, parameter
                          in inspect.signature(super(cls, cls).__init__).parameters.items()
                          if name not in taken and parameter.kind is not parameter.VAR_KEYWORD]
-            cls.__init__.__signature__ = inspect.Signature(own[:-1] + inherited)
+            signature = inspect.Signature(own[:-1] + inherited)
+            cls.__init__.__signature__ = signature  # type: ignore[attr-defined]
 
     def _net_params(self):
         explicit = set(self._get_param_names())
@@ -398,13 +400,14 @@ class TorchEstimator(BaseEstimator):
         with torch.inference_mode():
             for n, batch in data.in_order(self.batch_size, MIN_ROWS):
                 output = self._output(module, move(batch, device))
-                outputs.append([None if part is None else part[:n].cpu()
-                                for part in (output.logits, output.features)])
-                if not outputs[-1][0].isfinite().all():
+                logits, features = output.logits[:n].cpu(), output.features
+                outputs.append((logits, None if features is None else features[:n].cpu()))
+                if not logits.isfinite().all():
                     raise FloatingPointError(f"The network's logits are NaN or infinite. Lower "
                                              f"lr={self.lr}, or look at the scale of X.")
-        return Output(*(None if parts[0] is None else torch.cat(parts).numpy()
-                        for parts in zip(*outputs, strict=True)))
+        arrays: list[Any] = [None if parts[0] is None else torch.cat(parts).numpy()
+                             for parts in zip(*outputs, strict=True)]
+        return Output(*arrays)
 
     def __sklearn_is_fitted__(self):
         return hasattr(self, "net_")
@@ -436,6 +439,7 @@ class TorchClassifier(ClassifierMixin, TorchEstimator):
     classes_ : ndarray of shape (n_classes,)
     """
 
+    classes_: np.ndarray
     modality = None
     augmentation = None
     _takes_unlabelled = False

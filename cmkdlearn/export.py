@@ -171,8 +171,8 @@ def _write_onnx(program, path, classes):
         raise ImportError(f"ONNX needs the package {error.name!r}, which is not installed. Install "
                           "it with: pip install cmkdlearn[onnx]", name=error.name) from error
     converted = torch.onnx.export(program, dynamo=True, verbose=False, input_names=["X"])
-    converted.model.metadata_props["classes"] = classes
-    converted.save(path)
+    converted.model.metadata_props["classes"] = classes  # type: ignore[union-attr]
+    converted.save(path)  # type: ignore[union-attr]
 
 
 def _read_onnx(path):

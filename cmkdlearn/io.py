@@ -262,7 +262,7 @@ class _Writer:
         if isinstance(value, (torch.dtype, torch.device)):
             return [type(value).__name__, str(value).removeprefix("torch.")]
         if isinstance(value, (np.random.RandomState, np.random.Generator)):
-            state = value.get_state(legacy=False) if kind is np.random.RandomState \
+            state = value.get_state(legacy=False) if isinstance(value, np.random.RandomState) \
                 else value.bit_generator.state
             return [kind.__name__, self.keep(state, where)]
         if isinstance(value, Net):

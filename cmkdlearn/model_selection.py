@@ -277,7 +277,7 @@ def _table(names, scores, ratio):
 
 def _unequal(estimators):
     """Settings of the training, by name and estimator, that are not the same for all."""
-    settings = {}
+    settings: dict[str, dict[str, str]] = {}
     for name, estimator in estimators.items():
         for param, value in estimator.get_params(deep=False).items():
             if param in SHARED or param.startswith(SHARED_PREFIXES):

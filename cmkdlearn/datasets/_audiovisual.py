@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 from sklearn.utils import Bunch
+from torch.utils.data import Dataset
 
 from cmkdlearn._validation import check_option
 from cmkdlearn.datasets._lazy_files import ArrayFiles, ImageFiles, SoundFiles
@@ -102,7 +103,7 @@ def load_ave(path, *, split="train", modalities=MODALITIES, image_folder="Image-
     """
     path = Path(path)
     check_option("split", split, ["train", "val", "test"])
-    events = {}
+    events: dict[str, tuple] = {}
     for place, line in lines_of(path / f"{split}Set.txt",
                                 "AVE's list, lines of Category&VideoID&Quality&StartTime&EndTime"):
         try:
@@ -265,17 +266,19 @@ def load_ravdess(path, *, split=None, modalities=MODALITIES, size=224, sample_ra
     _check_modalities(modalities)
     clips = _Clips(modalities, skip_missing)
     if split is None:
+        parts = {}
         for file in sorted(path.rglob("*.wav")):
             match = RAVDESS_NAME.fullmatch(file.stem)
             if not match:
                 raise ValueError(f"{file} is not named as RAVDESS's recordings are, as in "
                                  "03-01-06-01-02-01-12.wav.")
             if match[1].startswith("01"):  # speech, and not song
+                parts[file.stem] = match
                 clips.add(file.stem, {"audio": partial(required, file, "a recording"),
                                       "image": partial(_video_frame, file)})
         if not clips.names and not clips.skipped:
             raise FileNotFoundError(f"{path} holds no speech, such as 03-01-06-01-02-01-12.wav.")
-        fields = [RAVDESS_NAME.fullmatch(name) for name in clips.names]
+        fields = [parts[name] for name in clips.names]
         labels = {"y": np.array([RAVDESS_EMOTIONS[int(field[2]) - 1] for field in fields]),
                   "class_names": np.array(RAVDESS_EMOTIONS),
                   "actor": np.array([int(field[6]) for field in fields])}
@@ -379,7 +382,8 @@ class _Clips:
 
     def __init__(self, modalities, skip_missing):
         self.skip_missing = skip_missing
-        self.names, self.skipped, self.files = [], [], {name: [] for name in modalities}
+        self.names, self.skipped = [], []
+        self.files: dict[str, list] = {name: [] for name in modalities}
 
     def add(self, name, find):
         """Add a clip; ``find`` says where its files are, by modality."""
@@ -400,7 +404,7 @@ class _Clips:
         if not self.names:
             raise FileNotFoundError(f"{path} holds none of the {len(self.skipped)} clips listed, "
                                     f"such as {', '.join(self.skipped[:1])}.")
-        X = {}
+        X: dict[str, Dataset] = {}
         for modality, files in self.files.items():
             if modality == "image":
                 X[modality] = ImageFiles(files, size)

@@ -166,8 +166,8 @@ def fetch_cifar100(*, data_home=None, folder=None, download_if_missing=True, ret
 def _members(archive):
     """Read the files of an archive in memory, by their names without folders."""
     with tarfile.open(fileobj=io.BytesIO(archive)) as tar:
-        return {member.name.rpartition("/")[2]: tar.extractfile(member).read()
-                for member in tar if member.isfile()}
+        return {member.name.rpartition("/")[2]: file.read()
+                for member in tar if member.isfile() and (file := tar.extractfile(member))}
 
 
 def _records(content, n_label_bytes):

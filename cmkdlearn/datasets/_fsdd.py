@@ -85,8 +85,9 @@ def _files(path):
         try:
             with tarfile.open(path) as archive:
                 for member in archive:
-                    if member.isfile() and member.name.endswith(".wav"):
-                        yield member.name, archive.extractfile(member).read()
+                    if member.isfile() and member.name.endswith(".wav") \
+                            and (file := archive.extractfile(member)):
+                        yield member.name, file.read()
         except tarfile.TarError as error:
             raise OSError(f"{path} is no folder, and no zip or tar archive that can be read: "
                           f"{error}.") from error

@@ -117,7 +117,8 @@ def load_imagenet_lt(path, *, split="train", lists=None, size=224):
     check_option("split", split, ["train", "val", "test"])
     source = Path(lists or path) / f"ImageNet_LT_{split}.txt"
     required(path, "ImageNet's folder")
-    files, y, label_of = [], [], {}
+    files, y = [], []
+    label_of: dict[str, int] = {}
     for place, line in lines_of(source, 'the list of Liu et al. (2019), lines of "path label"'):
         name, _, label = line.strip().rpartition(" ")
         if not name or not label.isdecimal() or int(label) > 999:

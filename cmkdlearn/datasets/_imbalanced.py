@@ -59,14 +59,14 @@ def make_imbalanced(X, y, *, factor=100, classes=None, random_state=None):
     # the little more undoes the rounding of what is a whole number: 49 * 49 ** -1. is below 1
     wanted = np.maximum(1, np.floor(sizes[order[0]] * falloff + 1e-9)).astype(int)
     rng = check_random_state(random_state)
-    kept = []
+    drawn = []
     for k, n_k in zip(order, wanted, strict=True):
         if sizes[k] < n_k:
             raise ValueError(f"Class {labels[k]!r} has {sizes[k]} samples and would have to keep "
                              f"{n_k}. Raise factor={factor!r}, or put a class with fewer samples "
                              "first in classes=.")
-        kept.append(rng.permutation(np.flatnonzero(membership == k))[:n_k])
-    kept = np.sort(np.concatenate(kept))
+        drawn.append(rng.permutation(np.flatnonzero(membership == k))[:n_k])
+    kept = np.sort(np.concatenate(drawn))
     if isinstance(X, dict):
         X = type(X)(**{name: _safe_indexing(values, kept) for name, values in X.items()})
     else:

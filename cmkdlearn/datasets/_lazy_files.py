@@ -12,6 +12,12 @@ from cmkdlearn._validation import check_number
 
 
 class _Files(Dataset):
+    files: list[str]
+    _kind: str
+
+    def _read(self, file):
+        raise NotImplementedError
+
     def __len__(self):
         return len(self.files)
 
@@ -61,8 +67,8 @@ class ImageFiles(_Files):
         shape = (self.size, self.size)
         with Image.open(file) as image:
             image.draft("RGB", shape)  # large JPEG files are decoded at a fraction of their size
-            image = ImageOps.fit(image.convert("RGB"), shape, Image.Resampling.BILINEAR)
-        return np.asarray(image).transpose(2, 0, 1).copy()
+            square = ImageOps.fit(image.convert("RGB"), shape, Image.Resampling.BILINEAR)
+        return np.asarray(square).transpose(2, 0, 1).copy()
 
 
 class SoundFiles(_Files):

@@ -77,14 +77,14 @@ def load_tcga(path, *, subtypes="BRCA_clinicalMatrix", label="PAM50Call_RNAseq",
     modalities = XENA if modalities is None else modalities
     X = {name: _omics(_file(path, file)) for name, file in modalities.items()}
     y = _subtypes(_file(path, subtypes), label)
-    patients = set(y.index)
-    everyone = patients.union(*(table.index for table in X.values()))
+    known = set(y.index)
+    everyone = known.union(*(table.index for table in X.values()))
     for table in X.values():
-        patients &= set(table.index)
-    if not patients:
+        known &= set(table.index)
+    if not known:
         raise ValueError(f"{path} holds no patient of whom {', '.join(X)} and {label} are all "
                          "known.")
-    patients, n_dropped = sorted(patients), {}
+    patients, n_dropped = sorted(known), {}
     for name, table in X.items():
         complete = table.loc[patients].dropna(axis=1)
         n_dropped[name] = table.shape[1] - complete.shape[1]

@@ -58,7 +58,7 @@ def array_digest(X):
     """Hash the shape, dtype and values of an array, also one that does not fit in memory."""
     hashed = hashlib.sha256(f"{X.dtype.str}{X.shape}".encode())
     for start in range(0, len(X), CHUNK):
-        hashed.update(np.ascontiguousarray(X[start:start + CHUNK]))
+        hashed.update(np.ascontiguousarray(X[start:start + CHUNK]).data)
     return hashed.hexdigest()
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import torch
 import torch.nn.functional as F
 from torch import nn
-from torch.nn.utils.fusion import fuse_conv_bn_weights
+from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from cmkdlearn._validation import check_number
 from cmkdlearn.embedding._base import Embedder
@@ -217,17 +217,15 @@ def _efficientnet():
 
 def _fold_batch_norms(module):
     """Let convolutions absorb the frozen batch norms behind them: fewer passes over memory."""
-    convolution = None
+    before = ""
     for name, child in list(module.named_children()):
         if isinstance(child, nn.BatchNorm2d):
-            convolution.weight, convolution.bias = fuse_conv_bn_weights(
-                convolution.weight, convolution.bias, child.running_mean, child.running_var,
-                child.eps, child.weight, child.bias)
+            setattr(module, before, fuse_conv_bn_eval(getattr(module, before), child))
             setattr(module, name, child.act)
         else:
             _fold_batch_norms(child)
         if isinstance(child, nn.Conv2d):
-            convolution = child
+            before = name
 
 
 def _minilm():

@@ -1,6 +1,7 @@
 """The front of all estimators of mutual information: their input, their table, their result."""
 
 import inspect
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -10,7 +11,7 @@ from sklearn.utils import check_random_state
 from cmkdlearn._validation import check_number, check_option
 from cmkdlearn.nn.data import resolve_device
 
-ESTIMATORS = {}
+ESTIMATORS: dict[str, Callable] = {}
 """The table of estimators: a name and the function that it stands for."""
 
 GIVEN = ("n_repeats", "rng", "device")  # what the front hands to every estimator

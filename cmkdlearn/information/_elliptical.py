@@ -45,10 +45,11 @@ def elliptical(x, y, *, n_repeats, rng, device):
     x, y = _independent(x), _independent(y)
     linear = gaussian(x, y, n_repeats=1, rng=rng, device=device)
     ranks = rankdata(np.hstack([x, y]), axis=0) / (len(x) + 1)
-    best, scatter, scores = -np.inf, None, None
-    for df in (np.inf, *DEGREES):
+    ranks = ranks[:, np.ptp(ranks, axis=0) > 0]
+    chosen, scores = np.inf, t.ppf(ranks, np.inf)
+    scatter, best = _fit(scores, chosen)
+    for df in DEGREES:
         z = t.ppf(ranks, df)
-        z = z[:, np.ptp(z, axis=0) > 0]
         matrix, likelihood = _fit(z, df)
         if likelihood > best + CLEARLY:
             best, scatter, scores, chosen = likelihood, matrix, z, df

@@ -64,6 +64,8 @@ def mine(x, y, *, n_repeats, rng, device, hidden=64, lr=1e-3, max_epochs=100, ba
 
 
 class _Critic(nn.Module):
+    average: torch.Tensor
+
     def __init__(self, n_models, width, hidden):
         super().__init__()
         self.critic = BatchedMLP(n_models, [width, hidden, hidden, 1])

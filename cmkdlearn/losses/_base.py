@@ -28,9 +28,10 @@ class Output(NamedTuple):
 
     def map(self, function):
         """Return the same with every tensor replaced by a function of it."""
-        return Output(*(None if part is None else
-                        tuple(map(function, part)) if isinstance(part, tuple) else function(part)
-                        for part in self))
+        return Output._make(
+            None if part is None else
+            tuple(map(function, part)) if isinstance(part, tuple) else function(part)
+            for part in self)
 
 
 class DistillationLoss(nn.Module):
@@ -59,7 +60,7 @@ class DistillationLoss(nn.Module):
         Where it comes from, and what it is called or numbered there.
     """
 
-    needs = ("logits",)
+    needs: tuple[str, ...] = ("logits",)
     needs_labels = False
     must_build = False
     min_classes = 2
@@ -234,7 +235,7 @@ class WeightedSum(DistillationLoss):
                           for weight, loss in self._terms())
 
 
-LOSSES = {}
+LOSSES: dict[str, type[DistillationLoss]] = {}
 """The table of losses: a name and the class that it stands for."""
 
 

@@ -53,6 +53,8 @@ class CRD(DistillationLoss):
     must_build = True
     min_samples = 2
     paper, equation = "Tian et al. 2020", "contrastive loss"
+    bank: torch.Tensor
+    bank_labels: torch.Tensor
 
     def __init__(self, dim=128, nce_temperature=0.07, bank_size=0):
         super().__init__()

@@ -48,10 +48,11 @@ class FitNet(DistillationLoss):
         """Make the regressor."""
         super().build(student, teacher)
         ours, theirs = layer(student, self.hint).shape[1:], layer(teacher, self.hint).shape[1:]
+        self.regressor: nn.Module
         if self.hint == "features":
             self.regressor = nn.Linear(*ours, *theirs)
             return self
-        kernel = [a - b + 1 for a, b in zip(ours[1:], theirs[1:], strict=True)]
+        kernel = tuple(a - b + 1 for a, b in zip(ours[1:], theirs[1:], strict=True))
         if min(kernel) < 1:
             raise ValueError(f"fitnet needs a student's feature map at least as large as the "
                              f"teacher's; at hint={self.hint} they are {tuple(ours[1:])} and "

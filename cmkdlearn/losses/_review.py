@@ -105,8 +105,8 @@ def hierarchical_context(a, b):
     for level in LEVELS:
         if level < min(a.shape[2:]):
             weight /= 2
-            pooled = (F.adaptive_avg_pool2d(x, level) for x in (a, b))
-            loss, total = loss + weight * F.mse_loss(*pooled), total + weight
+            ours, theirs = (F.adaptive_avg_pool2d(x, level) for x in (a, b))
+            loss, total = loss + weight * F.mse_loss(ours, theirs), total + weight
     return loss / total
 
 

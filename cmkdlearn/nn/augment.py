@@ -86,6 +86,9 @@ def augmentation(spec):
 class _Augmentation:
     """What both augmentations do around their own ``_change``: check, convert, crop and flip."""
 
+    padding: float
+    flip: float
+
     def __post_init__(self):
         check_number("padding", self.padding, low=0, high=1)
         check_number("flip", self.flip, low=0, high=1)
@@ -99,6 +102,9 @@ class _Augmentation:
 
     def _augment(self, images):
         return self._change(crop_and_flip(images, self.padding, self.flip))
+
+    def _change(self, images):
+        raise NotImplementedError
 
 
 @dataclass(frozen=True, kw_only=True)

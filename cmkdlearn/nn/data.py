@@ -93,6 +93,8 @@ class BatchLoader(DataLoader):
     workers.
     """
 
+    dataset: TensorData
+
     def __init__(self, dataset, batch_size=128, shuffle=False, drop_last=False,
                  collate_fn=whole, **kwargs):
         sampler = _Batches(dataset, batch_size, shuffle, drop_last)

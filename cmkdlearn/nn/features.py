@@ -93,7 +93,8 @@ class _Hooked(_Mapped):
 
     @staticmethod
     def all_maps(encoder, x):
-        maps, hooks = {}, []
+        maps: dict[str, torch.Tensor] = {}
+        hooks = []
         for name, layer in encoder.named_modules():
             hooks.append(layer.register_forward_hook(_keep(maps, name)))
         try:
@@ -104,7 +105,7 @@ class _Hooked(_Mapped):
         return maps
 
     def forward(self, x):
-        maps = {}
+        maps: dict[str, torch.Tensor] = {}
         layers = dict(self.encoder.named_modules())
         hooks = [layers[name].register_forward_hook(_keep(maps, name)) for name in self.wanted]
         try:

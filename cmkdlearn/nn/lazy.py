@@ -36,7 +36,7 @@ def is_dataset(X):
 
 def is_mapped(X):
     """Tell whether X lies in a file; what is computed of a memory map does not."""
-    return isinstance(X, MappedRows) or isinstance(X, np.memmap) and X._mmap is not None
+    return isinstance(X, MappedRows) or isinstance(X, np.memmap) and X._mmap is not None  # type: ignore[attr-defined]
 
 
 class MappedRows:
@@ -167,6 +167,10 @@ class Lazy:
         self.source, self.input_type, self.reading = source, input_type, reading
         self.first, self.like = first[:0], like[:0]
         self.dtype = as_tensor(self.like).dtype
+
+    def _read(self, index):
+        """Return the source's rows as an array."""
+        raise NotImplementedError
 
     def __len__(self):
         return len(self.source if self.rows is None else self.rows)

@@ -75,7 +75,8 @@ class Net(NeuralNet):
         """Keep the terms of the loss where they are, and read them once."""
         if training:
             self._set_training(True)
-        terms, sizes = {}, []
+        terms: dict[str, list[torch.Tensor]] = {}
+        sizes = []
         for batch in iterator:
             self.notify("on_batch_begin", batch=batch, training=training)
             step = step_fn(batch, **fit_params)

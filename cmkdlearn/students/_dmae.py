@@ -1,6 +1,7 @@
 """Masked autoencoders as distillers (Bai et al. 2023), for vision transformers."""
 
 import copy
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -10,7 +11,6 @@ from torch import nn
 from cmkdlearn._labels import labelled_mask
 from cmkdlearn._validation import check_number
 from cmkdlearn.base import TorchClassifier, TorchEstimator, take
-from cmkdlearn.losses import Output
 from cmkdlearn.nn.modules import build_classifier
 from cmkdlearn.teachers._composition import fit_teacher
 
@@ -180,16 +180,21 @@ class _Pretraining(TorchEstimator):
         return module(batch.X, batch.get("teacher_X"))
 
     def _loss(self, module, batch, output):
-        pixel, align = output.features
+        pixel, align = output.pixel, output.align
         loss = pixel if align is None else pixel + self.lambda_align * align
         return {"loss": loss, "pixel": pixel} | ({} if align is None else {"align": align})
 
 
-class MaskedAutoencoder(nn.Module):
-    """A student's encoder, a light decoder, and a frozen teacher that sees the same patches.
+class Drawing(NamedTuple):
+    """What an autoencoder draws, in place of logits, and the terms of its loss."""
 
-    Its Output's features are the two terms of the loss.
-    """
+    logits: torch.Tensor
+    pixel: torch.Tensor
+    align: torch.Tensor | None
+
+
+class MaskedAutoencoder(nn.Module):
+    """A student's encoder, a light decoder, and a frozen teacher that sees the same patches."""
 
     def __init__(self, student, teacher, mask_ratio, width, depth):
         super().__init__()
@@ -220,7 +225,7 @@ class MaskedAutoencoder(nn.Module):
             self.project = nn.Linear(encoder.embed_dim, teacher.encoder.embed_dim)
 
     def forward(self, X, teacher_X=None):
-        """Return an Output of no logits whose features are the pixel and the alignment loss."""
+        """Return a :class:`Drawing`."""
         x = self.student.preprocess(X)
         order = torch.rand(len(x), self.n_patches, device=x.device).argsort(dim=1)
         visible, hidden = order[:, : self.n_visible], order[:, self.n_visible:]
@@ -237,7 +242,7 @@ class MaskedAutoencoder(nn.Module):
                 target, _ = tokens(teacher.encoder, teacher.preprocess(teacher_X), visible,
                                    aligned_only=True)
             align = F.l1_loss(self.project(aligned), target)
-        return Output(drawn, (pixel, align))
+        return Drawing(drawn, pixel, align)
 
     def _draw(self, visible_tokens, visible):
         """Decode all patches (n, n_patches, pixels) from the visible ones."""

@@ -147,7 +147,7 @@ class FusionClassifier(TorchClassifier):
         evidence = {chosen.best_teacher_: chosen.evidence_[chosen.best_teacher_]
                     for chosen in self.selectors_.values()
                     if chosen.worthwhile_[chosen.best_teacher_]}
-        return max(evidence, key=evidence.get, default=None)
+        return max(evidence, key=lambda name: evidence[name], default=None)
 
     def _build(self, data):
         return _Fusion([build_classifier(self.module, part, reader._kind, len(self.classes_),

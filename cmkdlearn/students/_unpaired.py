@@ -222,7 +222,7 @@ class UCMKDStudent(TorchClassifier):
             raise ValueError("X_teacher and y_teacher come together; one of them is None.")
         return self._fit(X, y, X_teacher=X_teacher, y_teacher=y_teacher)
 
-    def _prepare(self, X, y, data, X_teacher, y_teacher):
+    def _prepare(self, X, y, data, X_teacher, y_teacher):  # type: ignore[override]
         if X_teacher is not None:
             y_teacher = column_or_1d(y_teacher)
         bank, labels = self._teachers_features(X, y, X_teacher, y_teacher)
@@ -350,8 +350,8 @@ class UCMKDStudent(TorchClassifier):
             return bank.z, bank.y
         else:
             rows = rng.choice(m, size, replace=False)
-        rows = torch.from_numpy(rows).to(bank.y.device)
-        return bank.z[rows], bank.y[rows]
+        drawn = torch.from_numpy(rows).to(bank.y.device)
+        return bank.z[drawn], bank.y[drawn]
 
     def project(self, X):
         """Return the student's features in the teacher's space, (n, d) float32."""

@@ -14,7 +14,7 @@ from cmkdlearn.nn.lazy import is_dataset
 class TeacherComposition(_BaseComposition):
     """Nested parameters of ``teachers``, a list of (name, teacher)."""
 
-    _speaks = ("teaching_logits", "predict_proba", "decision_function")
+    _speaks: tuple[str, ...] = ("teaching_logits", "predict_proba", "decision_function")
     _teacher_kind = "classifier"
 
     def get_params(self, deep=True):

@@ -356,7 +356,7 @@ class WordNetRelaxedTeacher(TorchTeacher):
         return self.nouns_[self._read(X, reset=False)["relaxed"].numpy()]
 
     @property
-    def needs_labels_to_teach(self):
+    def needs_labels_to_teach(self):  # type: ignore[override]
         """True where every sample was given the name of its class (``relaxed_proportion=0``)."""
         return bool(self.use_text and self.relaxed_proportion == 0)
 

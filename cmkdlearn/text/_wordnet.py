@@ -271,13 +271,15 @@ def _restore(graph):
 
 def _read_nltk(reader):
     if reader is None:
-        from nltk.corpus import wordnet as reader
+        from nltk.corpus import wordnet
+
+        reader = wordnet
     synsets = sorted(reader.all_synsets("n"), key=lambda synset: synset.offset())
     names = [[_plain(name) for name in synset.lemma_names()] for synset in synsets]
     words = np.array(sorted({name for group in names for name in group}))
     position = {word: i for i, word in enumerate(words.tolist())}
     at = {synset.offset(): s for s, synset in enumerate(synsets)}
-    rank = {}
+    rank: dict[tuple[int, int], int] = {}
     for word in position:
         for number, synset in enumerate(reader.synsets(word.replace(" ", "_"), pos="n"), start=1):
             rank.setdefault((at[synset.offset()], position[word]), number)
