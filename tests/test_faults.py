@@ -186,6 +186,21 @@ print(torch.cat([p.flatten() for p in fitted.net_.module_.parameters()]).double(
     assert resumed.communicate()[0] == undisturbed.communicate()[0] != ""
 
 
+def test_two_processes_may_write_one_cache_entry(tmp_path):
+    script = """
+import sys, numpy as np
+from cmkdlearn.embedding import ConSEEmbedder
+X = np.random.default_rng(0).integers(256, size=(6, 28, 28), dtype=np.uint8)
+print(ConSEEmbedder(memory=sys.argv[1]).transform(X).sum())
+"""
+    processes = [subprocess.Popen([sys.executable, "-W", "error::UserWarning", "-c", script, str(tmp_path)],
+                                  stdout=subprocess.PIPE, text=True) for _ in range(2)]
+    said = [process.communicate()[0] for process in processes]
+    assert said[0] == said[1] != "" and not any(process.returncode for process in processes)
+    again = subprocess.run(processes[0].args, stdout=subprocess.PIPE, text=True, check=True)
+    assert again.stdout == said[0]
+
+
 @pytest.mark.parametrize("name", ["plain", "distilled", "unpaired", "fusion", "regression", "early stopping"])
 def test_ctrl_c_leaves_a_model_that_works_and_says_so(name, killing):
     estimator, X = CASES[name]

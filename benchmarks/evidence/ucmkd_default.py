@@ -58,7 +58,9 @@ def run(seed, settings, student, teacher, n):
         X_T, y_T = theirs.X_train[shown], theirs.y_train[shown]
     else:
         views, labels = uci_multiple_features()
-        shown, test, rest = np.split(rng.permutation(len(labels)), (700, 1300))
+        of_class = [rng.permutation(np.flatnonzero(labels == k)) for k in np.unique(labels)]
+        shown, test, rest = (np.concatenate(part) for part in zip(
+            *(np.split(rows, (70, 130)) for rows in of_class), strict=True))
         rows = rest[draw_balanced(labels[rest], n // 10, rng)]
         X, y, X_test, y_test = (views[student][rows], labels[rows], views[student][test],
                                 labels[test])
