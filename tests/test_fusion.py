@@ -152,3 +152,9 @@ def test_bad_input():
         fusion().fit(X, y).predict_from(X, "uper")
     with pytest.raises(ValueError, match="NaN"):
         fusion().fit({**X, "lower": X["lower"] * np.nan}, y)
+
+
+def test_networks_without_a_head_cannot_be_fused():
+    softened = torch.nn.Sequential(torch.nn.Linear(32, 10), torch.nn.Softplus())
+    with pytest.raises(ValueError, match="no features to fuse"):
+        FusionClassifier(modalities=BOTH, module=softened, device="cpu").fit(X, y)

@@ -250,3 +250,27 @@ def test_auto_survives_a_class_without_a_covariance(flat):
     found = mutual_information(x, y, estimator="auto", random_state=0)
     entropy = -sum(p * np.log(p) for p in np.bincount(y) / len(y))
     assert abs(float(found) - entropy) < 0.15            # the classes lie apart
+
+
+@pytest.mark.parametrize("estimator", ["gaussian", "ksg", "latent"])
+def test_labels_may_come_first(estimator):
+    rng = np.random.default_rng(0)
+    labels = rng.integers(3, size=120)
+    z = rng.normal(size=(120, 4)) + 2 * labels[:, None]
+    found = [mutual_information(*sides, estimator, random_state=0).estimate
+             for sides in ((labels, z), (z, labels))]
+    assert found[0] == found[1] > 0.2
+
+
+def test_too_few_samples_are_said_to_be():
+    with pytest.raises(ValueError, match="two are the least"):
+        mutual_information(np.ones((1, 2)), np.ones((1, 2)))
+    with pytest.raises(ValueError, match='"mine" needs 20 samples at least; there are 19'):
+        mutual_information(*correlated(19, 2, 0.5), "mine")
+
+
+def test_a_class_of_one_sample_says_nothing():
+    x = np.random.default_rng(0).normal(size=(30, 2))
+    y = np.array([0] * 29 + [1])
+    x[-1] += 100
+    assert mutual_information(x, y, "gaussian").estimate == 0

@@ -5,7 +5,10 @@ import json
 import pickle
 import struct
 import sys
+import zipfile
 from importlib.util import find_spec
+from io import BytesIO
+from pathlib import Path
 
 import joblib
 import numpy as np
@@ -45,6 +48,7 @@ from cmkdlearn.students import (
     UCMKDStudent,
 )
 from cmkdlearn.teachers import TeacherEnsemble, UnimodalTeacher, WordNetRelaxedTeacher
+from cmkdlearn.text import WordNetNouns
 
 fast = {"max_epochs": 1, "random_state": 0, "device": "cpu"}
 small = {**fast, "module__hidden": (16,)}
@@ -399,19 +403,42 @@ def test_other_values_come_back():
     value = {"weight": weight, "frozen": nn.Parameter(torch.ones(2, dtype=torch.bfloat16), False),
              "set": {1, 2}, "slice": slice(1, None), "dtype": torch.float16, "device": torch.device("cpu"),
              "scalar": np.float32(0.1), "word": np.str_("a"), "shared": [shared, shared],
-             "labels": np.array(["a", None, 3], dtype=object)}
+             "labels": np.array(["a", None, 3], dtype=object), "path": Path("a/b"), "least": -np.inf,
+             "nouns": WordNetNouns()}
     back = sent(value)
+    assert len(back["nouns"]) == len(value["nouns"])
     assert torch.equal(back["weight"], weight) and back["weight"].stride() == weight.stride()
     assert isinstance(back["frozen"], nn.Parameter) and not back["frozen"].requires_grad
     assert back["frozen"].dtype == torch.bfloat16
     assert back["shared"][0] is back["shared"][1]
     assert_array_equal(back["labels"], value["labels"], strict=True)
-    for name in ("set", "slice", "dtype", "device", "scalar", "word"):
+    for name in ("set", "slice", "dtype", "device", "scalar", "word", "path", "least"):
         assert back[name] == value[name] and type(back[name]) is type(value[name])
     loop = []
     loop.append(loop)
     back = sent(loop)
     assert back is back[0]
+
+
+@pytest.mark.parametrize("value", [torch.ones(2, dtype=torch.complex64), torch.eye(2).to_sparse(),
+                                   np.ones(2, np.complex64), np.ones(2, "M8[s]")],
+                         ids=["complex tensor", "sparse tensor", "complex array", "dates"])
+def test_what_is_no_plain_array_is_refused(value):
+    with pytest.raises(TypeError, match="(?s)^it cannot be saved: .*(no plain tensor|no numbers of dtype)"):
+        sent(value)
+
+
+def test_skops_is_given_nothing_but_estimators_and_nothing_packed():
+    skops_io = pytest.importorskip("skops.io")
+    with pytest.raises(ValueError, match=r"skops read a builtins\.dict"):
+        io._from_skops(skops_io.dumps({"a": 1}))
+    packed = BytesIO()
+    with zipfile.ZipFile(BytesIO(skops_io.dumps(SVC()))) as plain, \
+            zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name in plain.namelist():
+            archive.writestr(name, plain.read(name))
+    with pytest.raises(ValueError, match="is compressed, and might be of any size"):
+        io._from_skops(packed.getvalue())
 
 
 @pytest.mark.parametrize("generator", [np.random.RandomState(3), np.random.default_rng(3),

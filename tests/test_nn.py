@@ -485,3 +485,17 @@ def test_any_mlp_of_the_users_comes_apart(d, hidden, n_classes):
     X = torch.randn(5, d, generator=torch.Generator().manual_seed(d))
     output = build_classifier(instance, X, "table", n_classes)(X)
     assert output.features.shape == (5, width) and torch.equal(output.logits, instance(X))
+
+
+def test_pretrained_networks_standardise_as_they_were_trained(monkeypatch):
+    timm = pytest.importorskip("timm")
+    create = timm.create_model
+    monkeypatch.setattr(timm, "create_model", lambda name, pretrained, **params: create(name, **params))
+    images = torch.randint(256, (4, 3, 32, 32), dtype=torch.uint8)
+    network = build_classifier("resnet18", images, "image", 2, pretrained=True)
+    mean, std = ([cfg[channel] for channel in range(3)]
+                 for cfg in (network.encoder.pretrained_cfg["mean"], network.encoder.pretrained_cfg["std"]))
+    grey = torch.full((1, 3, 8, 8), 128, dtype=torch.uint8)
+    expected = (128 / 255 - torch.tensor(mean)) / torch.tensor(std)
+    torch.testing.assert_close(network.preprocess(grey)[0, :, 0, 0], expected)
+    assert network.encoder.conv1.kernel_size == (7, 7)  # and not the stem for small images

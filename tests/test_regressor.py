@@ -130,3 +130,11 @@ def test_bad_targets():
         student().fit(X, y[:-1])
     with pytest.raises(ValueError, match="Input y contains NaN"):
         student().fit(X, np.where(y > 2, np.nan, y))
+
+
+def test_a_network_without_a_head_predicts_and_has_no_features():
+    module = torch.nn.Sequential(torch.nn.Linear(3, 3), torch.nn.Softplus())
+    fitted = DistilledRegressor(modality="student", module=module, max_epochs=1, device="cpu").fit(X, y)
+    assert fitted.predict(X).shape == y.shape
+    with pytest.raises(ValueError, match="does not end in a linear layer"):
+        fitted.encode(X)

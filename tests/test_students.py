@@ -553,3 +553,17 @@ def test_misspelt_routed_parameters_are_found_before_teachers_are_fitted(misspel
     student = MultiTeacherDistiller([("linear", Untouched())], **{misspelt: 1})
     with pytest.raises(TypeError, match=f"{misspelt}: .*{near}"):
         student.fit(np.eye(4, dtype=np.float32), [0, 1, 0, 1])
+
+
+def test_a_teachers_features_that_are_not_finite_are_refused():
+    class Broken(Fixed):
+        head_ = nn.Linear(2, 3)
+
+        def teaching_logits(self, X, y=None):
+            return self.decision_function(X)
+
+        def encode(self, X):
+            return np.full((len(X), 2), np.inf)
+
+    with pytest.raises(ValueError, match="features are NaN or infinite"):
+        student([("broken", Broken())], loss="rkd").fit(X, y)

@@ -18,6 +18,7 @@ from sklearn.svm import SVC
 from torch import nn
 
 from cmkdlearn.alignment import feature_alignment, label_alignment
+from cmkdlearn.inspection import BoundDisplay
 from cmkdlearn.students import MultiTeacherDistiller, UCMKDStudent
 from cmkdlearn.teachers import TeacherEnsemble, UnimodalTeacher
 from cmkdlearn.theory import ucmkd_bound
@@ -464,3 +465,21 @@ def test_bound_refuses(teacher):
         ucmkd_bound(student, SVC().fit(UPPER, y), LOWER, y)
     with pytest.raises(ValueError, match="y holds the label 11"):
         ucmkd_bound(student, teacher, LOWER, np.where(y == 3, 11, y))
+
+
+def test_features_that_cannot_be_aligned(teacher):
+    broken = copy.deepcopy(teacher)
+    broken.feature_bank_[3, 2] = np.nan
+    with pytest.raises(ValueError, match="teacher's features hold NaN"):
+        fit(broken)
+    with pytest.raises(ValueError, match="no features to align"):
+        fit(teacher, module=nn.Sequential(nn.Linear(32, 10), nn.Softplus()))
+
+
+def test_a_display_names_its_only_student(teacher):
+    pytest.importorskip("matplotlib")
+    student, held_out = fit(teacher), (LOWER[1100:1300], y[1100:1300])
+    display = BoundDisplay.from_estimator(student, teacher, *held_out, random_state=0)
+    bound = ucmkd_bound(student, teacher, *held_out, random_state=0)
+    assert display.bounds == {"UCMKDStudent": bound}
+    assert [label.get_text() for label in display.ax_.get_xticklabels()] == ["UCMKDStudent"]
