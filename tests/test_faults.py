@@ -186,6 +186,7 @@ print(torch.cat([p.flatten() for p in fitted.net_.module_.parameters()]).double(
     assert resumed.communicate()[0] == undisturbed.communicate()[0] != ""
 
 
+@pytest.mark.slow
 def test_two_processes_may_write_one_cache_entry(tmp_path):
     script = """
 import sys, numpy as np

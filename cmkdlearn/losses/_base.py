@@ -117,6 +117,14 @@ class DistillationLoss(nn.Module):
     def _of_labelled(self, student, teacher, y):
         if y is None:
             raise ValueError(f"{self._name} reads the labels; y is None.")
+        n, n_classes = student.logits.shape
+        if y.shape != (n,) or y.is_floating_point():
+            raise ValueError(f"y holds {y.dtype} of shape {tuple(y.shape)}; {self._name} needs one "
+                             f"whole number for each of the {n} samples.")
+        # not on a GPU, which would have to wait for it
+        if y.device.type == "cpu" and not ((y >= UNLABELLED) & (y < n_classes)).all():
+            raise ValueError(f"y holds {y[(y < UNLABELLED) | (y >= n_classes)][0].item()}; it must "
+                             f"number {n_classes} classes from 0, or be {UNLABELLED}.")
         labelled = y != UNLABELLED
         if labelled.all():
             return super().__call__(student, teacher, y)
