@@ -99,6 +99,9 @@ class DistillationLoss(nn.Module):
         if n != len(teacher.logits):
             raise ValueError(f"{self._name} compares sample by sample, but the student speaks of "
                              f"{n} samples and the teacher of {len(teacher.logits)}.")
+        if y is not None and (y.shape != (n,) or y.is_floating_point()):
+            raise ValueError(f"y holds {y.dtype} of shape {tuple(y.shape)}; {self._name} needs one "
+                             f"whole number for each of the {n} samples.")
         if n < self.min_samples:
             raise ValueError(f"{self._name} compares samples with each other and needs "
                              f"{self.min_samples} at least; the batch has {n}. Raise batch_size.")
@@ -112,15 +115,14 @@ class DistillationLoss(nn.Module):
             for who, output in (("student", student), ("teacher", teacher)):
                 for part in self.needs:
                     _refuse_non_finite(self._name, who, part, getattr(output, part))
+            raise FloatingPointError(f"{self._name} is {value.item()}: what it compares is finite, "
+                                     "but too large for its square or its exponential.")
         return value
 
     def _of_labelled(self, student, teacher, y):
         if y is None:
             raise ValueError(f"{self._name} reads the labels; y is None.")
-        n, n_classes = student.logits.shape
-        if y.shape != (n,) or y.is_floating_point():
-            raise ValueError(f"y holds {y.dtype} of shape {tuple(y.shape)}; {self._name} needs one "
-                             f"whole number for each of the {n} samples.")
+        n_classes = student.logits.shape[1]
         # not on a GPU, which would have to wait for it
         if y.device.type == "cpu" and not ((y >= UNLABELLED) & (y < n_classes)).all():
             raise ValueError(f"y holds {y[(y < UNLABELLED) | (y >= n_classes)][0].item()}; it must "

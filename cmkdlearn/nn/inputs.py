@@ -43,6 +43,8 @@ def canonical(X, input_type=None):
     >>> X.shape, kind
     ((5, 1, 28, 28), 'image')
     """
+    if 0 in X.shape[1:]:
+        raise ValueError(f"X has shape {X.shape}: its samples are empty.")
     if input_type is None:
         input_type = _guess(X)
     check_option("input_type", input_type, INPUT_TYPES)
