@@ -8,7 +8,8 @@ from scipy import stats
 
 RULE = """\
 A claim is turned into one number a seed, the *effect*: a paired difference, positive where the
-claim is right. With the 95 % interval of its mean over the seeds (Student's t), the claim
+claim is right; a claim about pairs of modalities, into one number a pair. With the 95 % interval
+of the mean of these numbers (Student's t), the claim
 
 - **holds** if the whole interval is above zero;
 - **does not hold here** if the whole interval is below the margin, so that no effect worth having
@@ -22,7 +23,7 @@ wrong, one in forty would seem to hold."""
 
 @dataclass(frozen=True)
 class Claim:
-    """What a paper says, and the number a seed that would show it.
+    """What a paper says, and the numbers that would show it.
 
     Parameters
     ----------
@@ -30,7 +31,7 @@ class Claim:
     where : str
         Table or figure.
     effect : callable
-        From ``Results`` to one number a seed, positive where the claim is right.
+        From ``Results`` to one number a seed (or pair), positive where the claim is right.
     measured : str
         What the number is, in words.
     margin : float

@@ -96,9 +96,12 @@ def clear(results):
 
 
 def _right(results, measure):
-    """Share of the clear pairs whose evidence has the sign of the mean gain, a seed."""
+    """Share of the seeds whose evidence has the sign of the mean gain, a clear pair.
+
+    Pairs are what the claim speaks of: seeds tell how well these pairs are known, not others.
+    """
     sign = np.sign(_pairs(results, "gain").mean(axis=1))[:, None]
-    return (np.sign(_pairs(results, measure)) == sign)[clear(results)].mean(axis=0)
+    return (np.sign(_pairs(results, measure)) == sign)[clear(results)].mean(axis=1)
 
 
 def draw(results, figure):
@@ -128,7 +131,7 @@ def draw(results, figure):
 CLAIMS = [
     Claim("The sign of the gap is the sign of the gain.", "Tables 5 to 7",
           lambda r: _right(r, "gap") - 0.5,
-          "share of pairs with a clear gain whose gap has its sign, less a coin's one half",
+          "how often the gap has the gain's sign, a pair with a clear gain, less a coin's one half",
           margin=0.1, headline=True),
     Claim("(The rival.) The stronger modality teaches.", "Tables 5 to 7",
           lambda r: _right(r, "rival") - 0.5, "the same for the difference of accuracies",
