@@ -69,9 +69,11 @@ from cmkdlearn.nn.lazy import (
 )
 from cmkdlearn.nn.modules import build_classifier, linear_head, mlp
 from cmkdlearn.nn.net import Net
+from cmkdlearn.nn.processes import make_accelerator
 
-NET_PARAMS = ("callbacks", "compile", "iterator_train", "torch_load_kwargs")
-NET_PREFIXES = ("module", "optimizer", "callbacks", "compile", "iterator_train")
+NET_PARAMS = ("accelerator", "callbacks", "compile", "iterator_train", "torch_load_kwargs")
+NET_PREFIXES = ("accelerator", "module", "optimizer", "callbacks", "compile",
+                "iterator_train")
 # Fewer rows than this are padded for inference: matrix products take another path for a handful of
 # rows, and a sample's prediction should not depend, to the last bit, on how many came with it.
 MIN_ROWS = 32
@@ -118,7 +120,9 @@ class TorchEstimator(BaseEstimator):
     **net_params
         Anything else that ``skorch.NeuralNet`` takes: ``callbacks``, ``compile``,
         ``iterator_train``, and what is routed by prefix, as ``optimizer__weight_decay``,
-        ``module__dropout`` or ``iterator_train__num_workers``.
+        ``module__dropout`` or ``iterator_train__num_workers``. ``accelerator=Accelerator``, the
+        class of Hugging Face Accelerate, trains in all processes that ``accelerate launch``
+        started, or with ``accelerator__mixed_precision="bf16"``; see the user guide.
 
     Attributes
     ----------
@@ -203,6 +207,7 @@ class TorchEstimator(BaseEstimator):
             check_number("validation_fraction", self.validation_fraction, low=0, high=1)
             check_number("n_iter_no_change", self.n_iter_no_change, low=1, integer=True)
         resolve_device(self.device)
+        self._accelerator()
         if not callable(self.optimizer):
             raise TypeError(f"optimizer={self.optimizer!r} must be a torch.optim.Optimizer class, "
                             "such as torch.optim.SGD.")
@@ -295,7 +300,8 @@ class TorchEstimator(BaseEstimator):
 
     def _train(self, data, stratify):
         """Train on a dict of tensors, in a random stream of its own."""
-        device = resolve_device(self.device)
+        accelerator = self._accelerator()
+        device = accelerator.device if accelerator else resolve_device(self.device)
         with seeded(self._draw_seed(), device):
             if not (self.warm_start and hasattr(self, "net_")):
                 module = self._build(data)
@@ -307,10 +313,25 @@ class TorchEstimator(BaseEstimator):
             self.interrupted_ = False
             if self.max_epochs:
                 key = self._key_of(data)
-                self._run_epochs(self._split(TensorData(**data), stratify), key)
+                self._run_epochs(self._split(TensorData(**data), stratify), key, accelerator)
 
-    def _run_epochs(self, data, key):
+    def _accelerator(self):
+        """Return this process's Accelerator, of which a pickle or a clone has none."""
+        params = {name.removeprefix("accelerator__"): value
+                  for name, value in self._routed("accelerator__").items()}
+        accelerator = make_accelerator(getattr(self, "accelerator", None), params,
+                                       self.random_state)
+        if accelerator and self.device != "auto":
+            raise ValueError(f'device={self.device!r}: accelerator= gives each process its own; '
+                             'use device="auto".')
+        return accelerator
+
+    def _run_epochs(self, data, key, accelerator):
         callbacks = self.net_.callbacks_
+        self.net_.accelerator = accelerator
+        if not self.net_.writes:  # dropout and augmentation are not the first process's
+            self.net_.verbose = 0
+            torch.manual_seed(torch.initial_seed() + accelerator.process_index)
         if self.checkpoint is not None:
             file = Path(self.checkpoint) / f"{key}.ckpt"
             self.net_.callbacks_ = [*callbacks, ("checkpoint", Checkpoint(file, self))]
@@ -320,7 +341,7 @@ class TorchEstimator(BaseEstimator):
             self.interrupted_ = True
             raise
         finally:
-            self.net_.callbacks_ = callbacks
+            self.net_.callbacks_, self.net_.accelerator = callbacks, None
 
     def _key_of(self, data):
         """Name this training: by parameters, data (some of them), and weights if they are old."""
@@ -356,7 +377,8 @@ class TorchEstimator(BaseEstimator):
                   "iterator_train__collate_fn": whole,
                   **{f"iterator_valid__{name}": value for name, value in self._reading().items()},
                   **{name: value for name, value in self._net_params().items()
-                     if not name.startswith("module__")}, "callbacks": callbacks}
+                     if not name.startswith(("module__", "accelerator"))},
+                  "callbacks": callbacks}
         return Net(module, criterion, method=self, optimizer=self.optimizer, lr=self.lr,
                    batch_size=self.batch_size, device=device, iterator_valid=BatchLoader,
                    **params).initialize()
@@ -562,7 +584,8 @@ class TorchClassifier(ClassifierMixin, TorchEstimator):
         features = self._run(X).features
         if features is None:
             raise ValueError(f"module={self.module!r} does not end in a linear layer, so its "
-                             "features cannot be told from its logits.")
+                             "features cannot be told from its logits. Let its last layer be a "
+                             "torch.nn.Linear.")
         return features
 
     @property
@@ -625,7 +648,8 @@ class _ClassifierTeacher:
         self._soft = hasattr(estimator, "predict_proba") and not self._linear
         pairs = getattr(last, "decision_function_shape", None) == "ovo" and len(self.classes_) > 2
         if pairs and not self._soft:
-            raise ValueError(f'{last!r} compares pairs: set decision_function_shape="ovr".')
+            raise ValueError(f"{last!r} has one output a pair of classes; a teacher needs one a "
+                             'class. Set decision_function_shape="ovr".')
         if X is not None:
             self.feature_bank_ = self.encode(X)
             self.feature_bank_labels_ = None if y is None else np.asarray(y)

@@ -57,6 +57,8 @@ class Checkpoint(Callback):
 
     def on_epoch_end(self, net, **kwargs):
         """Write the file, whole or not at all."""
+        if not net.writes:
+            return
         on_gpu = torch.device(net.device).type == "cuda"
         state = {
             "module": net.module_.state_dict(), "criterion": net.criterion_.state_dict(),
@@ -78,7 +80,7 @@ class Checkpoint(Callback):
     def on_train_end(self, net, **kwargs):
         """Remove the file of a training that is finished."""
         net.max_epochs = self._max_epochs
-        if not net._interrupted:
+        if net.writes and not net._interrupted:
             self.file.unlink(missing_ok=True)
 
 

@@ -2,6 +2,7 @@
 
 import contextlib
 import warnings
+from typing import Any
 
 import numpy as np
 import torch
@@ -94,6 +95,7 @@ class BatchLoader(DataLoader):
     """
 
     dataset: TensorData
+    sampler: "_Batches"
 
     def __init__(self, dataset, batch_size=128, shuffle=False, drop_last=False,
                  collate_fn=whole, **kwargs):
@@ -110,15 +112,21 @@ class BatchLoader(DataLoader):
 
 
 class _Batches(Sampler):
+    processes: Any = None  # that share each batch out
+
     def __init__(self, data, batch_size, shuffle, drop_last):
-        self.data, self.shuffle = data, shuffle
-        n = len(data)
-        size = n if batch_size == -1 else batch_size
-        self.sizes = [size] * (n // size) + [n % size] * (n % size > 0)
-        if drop_last and n % size:
-            self.sizes.pop()
-        elif len(self.sizes) > 1 and self.sizes[-1] == 1 < size:
-            self.sizes[-2:] = [size + 1]
+        self.data, self.shuffle, self.drop_last = data, shuffle, drop_last
+        self.batch_size = len(data) if batch_size == -1 else batch_size
+
+    @property
+    def sizes(self):
+        """Samples of each batch."""
+        n, size = len(self.data), self.batch_size
+        sizes, last = [size] * (n // size), n % size
+        least = min(2 * (self.processes.number if self.processes else 1), size)
+        if last and not self.drop_last:
+            sizes = [*sizes[:-1], size + last] if sizes and last < least else [*sizes, last]
+        return sizes
 
     def __len__(self):
         return len(self.sizes)
@@ -126,8 +134,11 @@ class _Batches(Sampler):
     def __iter__(self):
         n = len(self.data)
         order = torch.randperm(n) if self.shuffle else torch.arange(n)
+        if self.shuffle and self.processes:
+            order = self.processes.of_first(order)
         order = order[: sum(self.sizes)].to(getattr(self.data, "device", "cpu"))
-        yield from order.split(self.sizes)
+        batches = order.split(self.sizes)
+        yield from map(self.processes.share, batches) if self.processes else batches
 
 
 def move(batch, device):

@@ -1,5 +1,6 @@
 """skorch's training loop over batches that are sliced from tensors."""
 
+import contextlib
 import math
 
 import torch
@@ -7,6 +8,7 @@ from skorch import NeuralNet
 from skorch.callbacks import EpochTimer, PrintLog
 
 from cmkdlearn.nn.data import fits_on, move
+from cmkdlearn.nn.processes import Processes, mixed_precision
 
 NO_TERM = ("loss", "acc", "kappa")  # what is reported beside the terms of the loss
 
@@ -22,6 +24,8 @@ class Net(NeuralNet):
     **kwargs
         As for ``skorch.NeuralNet``.
     """
+
+    accelerator = None  # while training by one: an accelerate.Accelerator
 
     def __init__(self, *args, method, **kwargs):
         super().__init__(*args, **kwargs)
@@ -42,7 +46,11 @@ class Net(NeuralNet):
         if not self.module_.training:  # a callback may have predicted
             self._set_training(True)
         batch = self.method._augment(move(batch, self.device))
-        return {"n": len(batch.X), **self.method._step(self, batch)}
+        step = self.method._step(self, batch)
+        if self.processes:
+            learnable = (p for _, p in self.get_all_learnable_params())
+            self.processes.average_gradients(learnable, len(batch.X))
+        return {"n": len(batch.X), **step}
 
     def validation_step(self, batch, **fit_params):
         """Losses of one batch of the validation split, and its share of right answers."""
@@ -54,10 +62,30 @@ class Net(NeuralNet):
             return {"n": len(batch.X), "loss": terms["loss"], "y_pred": output.logits,
                     "terms": {**terms, **self.method._scores(batch, output)}}
 
+    @property
+    def processes(self):
+        """What several processes share out; None where there is one."""
+        several = self.accelerator is not None and self.accelerator.num_processes > 1
+        return Processes(self.accelerator) if several else None
+
+    @property
+    def writes(self):
+        """Whether files are this process's to write."""
+        return self.accelerator is None or self.accelerator.is_main_process
+
+    def get_iterator(self, dataset, training=False):
+        """Return the batches; where there are several processes, this one's share of each."""
+        iterator = super().get_iterator(dataset, training=training)
+        if self.processes:
+            self.processes.share_out(iterator)
+        return iterator
+
     def partial_fit(self, X, y=None, **fit_params):
         """As skorch's, but what the user interrupts does not pass for finished."""
         self._interrupted = False
-        super().partial_fit(X, y, **fit_params)
+        half = self.accelerator is not None and self.accelerator.mixed_precision != "no"
+        with mixed_precision(self.module_, self.accelerator) if half else contextlib.nullcontext():
+            super().partial_fit(X, y, **fit_params)
         if self._interrupted:
             raise KeyboardInterrupt
         return self
@@ -70,29 +98,38 @@ class Net(NeuralNet):
         except KeyboardInterrupt:
             self._interrupted = True
             raise
+        except FloatingPointError as error:
+            said = f"In epoch {len(self.history)}, at lr={self.lr}: {error}"
+            raise FloatingPointError(said).with_traceback(error.__traceback__) from None
 
     def _run_epoch(self, iterator, training, prefix, step_fn, **fit_params):
         """Keep the terms of the loss where they are, and read them once."""
         if training:
             self._set_training(True)
         terms: dict[str, list[torch.Tensor]] = {}
-        sizes = []
+        sizes: list[int] = []
+        whole = iterator.sampler.sizes if self.processes else None
         for batch in iterator:
             self.notify("on_batch_begin", batch=batch, training=training)
             step = step_fn(batch, **fit_params)
+            n = whole[len(sizes)] if whole else step["n"]
             sizes.append(step["n"])
             for name, value in step["terms"].items():
                 terms.setdefault(name, []).append(value.detach())
-            self.history.record_batch(f"{prefix}_batch_size", step["n"])
+            self.history.record_batch(f"{prefix}_batch_size", n)
             self.notify("on_batch_end", batch=batch, training=training, **step)
         if not sizes:
             raise ValueError(f"batch_size={self.batch_size} and iterator_train__drop_last leave "
                              "no batch.")
         values = torch.stack([torch.stack(batches) for batches in terms.values()]).cpu().double()
-        share = torch.tensor(sizes, dtype=torch.float64) / sum(sizes)
-        means = dict(zip(terms, (values @ share).tolist(), strict=True))
+        totals = values @ torch.tensor(sizes, dtype=torch.float64)
+        if self.processes:
+            totals = self.processes.total(totals)
+            if training:
+                self.processes.average_buffers(self.module_, self.criterion_)
+        means = dict(zip(terms, (totals / sum(whole or sizes)).tolist(), strict=True))
         if "labelled" in means:  # only these can be right
-            means["acc"] /= max(means.pop("labelled"), 1 / sum(sizes))
+            means["acc"] /= max(means.pop("labelled"), 1 / sum(whole or sizes))
         self._refuse_non_finite(prefix, means)
         for name, value in means.items():
             key = f"{prefix}_{name}" if name in NO_TERM else f"{prefix}_{name}_loss"
@@ -103,5 +140,5 @@ class Net(NeuralNet):
         if wrong:
             term = next((name for name in wrong if name != "loss"), "loss")
             raise FloatingPointError(
-                f"The {prefix} loss became {means[term]} in epoch {len(self.history)} "
-                f"(term {term!r}). Lower lr={self.lr}, or look at the scale of X.")
+                f"The {prefix} loss became {means[term]} (term {term!r}). Lower lr, or look at the "
+                "scale of X.")

@@ -1,0 +1,220 @@
+"""More processes, more machines, less memory, lower precision."""
+
+import os
+import pickle
+import re
+import subprocess
+import sys
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from sklearn.base import clone
+from torch import nn
+
+from cmkdlearn.nn.data import BatchLoader, TensorData
+from cmkdlearn.nn.processes import Processes
+from cmkdlearn.students import DistilledRegressor, MultiTeacherDistiller
+from cmkdlearn.teachers import UnimodalTeacher
+
+RNG = np.random.default_rng(0)
+X = RNG.normal(size=(133, 6)).astype(np.float32)  # the last batch is no smaller than two for each
+y = (X[:, 0] > 0) + (X[:, 1] > 0).astype(int)
+TRAINING = {"max_epochs": 3, "batch_size": 32, "random_state": 0, "device": "auto"}
+
+
+def losses(estimator):
+    return {name: [row[name] for row in estimator.history_]
+            for name in estimator.history_[0] if name.endswith(("_loss", "_acc"))}
+
+
+# -------------------------------------------------------------------- several processes
+
+class Accelerator:
+    """One of two, to be asked what a fit asks before it begins."""
+
+    mixed_precision = "no"
+    gradient_accumulation_steps = 1
+    distributed_type = SimpleNamespace(name="MULTI_CPU")
+    num_processes, process_index, is_main_process = 2, 0, True
+    device = torch.device("cpu")
+
+    def __init__(self, **params):
+        vars(self).update(params)
+
+
+class Together(Processes):
+    """Two processes in one: what the other one would send is known."""
+
+    def __init__(self, index, sent):
+        super().__init__(Accelerator(process_index=index))
+        self.sent = sent
+
+    def total(self, values):
+        self.sent.append(values)
+        return sum(self.sent)
+
+
+@pytest.mark.parametrize("n", [17, 64, 65, 66, 67, 68])
+def test_processes_share_every_batch_out(n):
+    data, sent = TensorData(X=torch.arange(n)), []
+    loaders = []
+    for index in (0, 1):
+        loaders.append(BatchLoader(data, batch_size=16, shuffle=True))
+        Together(index, sent).share_out(loaders[-1])
+    for ours, theirs in zip(*loaders, strict=True):
+        assert 2 <= len(theirs.X) <= len(ours.X) <= len(theirs.X) + 1
+    sent.clear()
+    seen = [batch.X for loader in loaders for batch in loader]
+    assert sorted(torch.cat(seen).tolist()) == list(range(n))
+
+
+def test_gradients_are_those_of_the_whole_batch():
+    torch.manual_seed(0)
+    whole = nn.Linear(3, 2)
+    unused = nn.Parameter(torch.zeros(4))
+    x, t = torch.randn(7, 3), torch.randn(7, 2)
+    nn.functional.mse_loss(whole(x), t).backward()
+    sent, parts = [], []
+    for index, rows in enumerate(torch.arange(7).split([4, 3])):
+        part = nn.Linear(3, 2)
+        part.load_state_dict(whole.state_dict())
+        nn.functional.mse_loss(part(x[rows]), t[rows]).backward()
+        Together(index, sent).average_gradients([*part.parameters(), unused], len(rows))
+        parts.append(part)
+    assert unused.grad is None  # which weight decay would move, were it zero
+    torch.testing.assert_close(parts[1].weight.grad, whole.weight.grad)
+    torch.testing.assert_close(parts[1].bias.grad, whole.bias.grad)
+
+
+CASES = {
+    "cross-entropy": lambda **kw: MultiTeacherDistiller(**kw),
+    "taught": lambda **kw: MultiTeacherDistiller([("t", UnimodalTeacher(**kw))], **kw),
+    "fitnet": lambda **kw: MultiTeacherDistiller(
+        [("t", UnimodalTeacher(max_epochs=1, device="cpu"))], loss="fitnet", **kw),
+    "early stopping": lambda **kw: MultiTeacherDistiller(
+        early_stopping=True, n_iter_no_change=1, **{**kw, "lr": 0.3, "max_epochs": 9}),
+    "regressor": lambda **kw: DistilledRegressor(**kw),
+}
+ONE_OF_TWO = """
+import pickle, sys
+sys.path.insert(0, sys.argv[2])
+from accelerate import Accelerator
+from test_scale import CASES, TRAINING, X, losses, y
+
+found = {}
+for name, make in CASES.items():
+    estimator = make(accelerator=Accelerator, accelerator__cpu=True, **TRAINING).fit(X, y)
+    pickle.dumps(estimator)
+    found[name] = losses(estimator), estimator.predict(X), [
+        p.detach().numpy() for p in estimator.net_.module_.parameters()]
+try:
+    make(accelerator=Accelerator, **{**TRAINING, "batch_size": 3}).fit(X, y)
+except ValueError as error:
+    found["error"] = str(error)
+with open(sys.argv[1], "wb") as file:
+    pickle.dump(found, file)
+"""
+
+
+@pytest.mark.slow
+def test_two_processes_train_as_one(tmp_path):
+    pytest.importorskip("accelerate")
+    processes = []
+    for rank in ("0", "1"):  # as accelerate launch and torchrun set them
+        env = {**os.environ, "RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": "2",
+               "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": free_port(), "OMP_NUM_THREADS": "1"}
+        processes.append(subprocess.Popen(
+            [sys.executable, "-c", ONE_OF_TWO, tmp_path / rank, os.path.dirname(__file__)], env=env))
+    assert [process.wait(timeout=300) for process in processes] == [0, 0]
+    first, second = (pickle.loads((tmp_path / rank).read_bytes()) for rank in ("0", "1"))
+    assert "A batch of 3" in first.pop("error") and "A batch of 3" in second.pop("error")
+    for name, (curve, predicted, weights) in first.items():
+        alone = CASES[name](**TRAINING).fit(X, y)  # without Accelerate at all
+        for term, values in losses(alone).items():
+            # the divergence is a small difference of terms of the order of 1
+            assert curve[term] == pytest.approx(values, rel=2e-5, abs=1e-6), (name, term)
+        np.testing.assert_allclose(predicted, alone.predict(X), rtol=1e-4)
+        assert second[name][0] == curve
+        assert all(map(np.array_equal, weights, second[name][2]))
+
+
+@pytest.fixture
+def alone():
+    """Accelerate keeps its first settings for the process's life."""
+    pytest.importorskip("accelerate")
+    from accelerate.state import AcceleratorState
+
+    AcceleratorState._reset_state(reset_partial_state=True)
+    yield
+    AcceleratorState._reset_state(reset_partial_state=True)
+
+
+def test_one_process_by_accelerate_is_as_without(alone):
+    from accelerate import Accelerator
+
+    ours = MultiTeacherDistiller(accelerator=Accelerator, accelerator__cpu=True, **TRAINING)
+    same = clone(ours).fit(X, y)
+    plain = MultiTeacherDistiller(**TRAINING).fit(X, y)
+    assert np.array_equal(same.predict_proba(X), plain.predict_proba(X))
+    again = pickle.loads(pickle.dumps(same))
+    assert np.array_equal(again.fit(X, y).predict_proba(X), plain.predict_proba(X))
+
+
+def test_bfloat16_is_used_in_training_and_only_there(alone):
+    from accelerate import Accelerator
+
+    seen = []
+
+    class Watching(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.inner, self.head = nn.Linear(6, 16), nn.Linear(16, 3)
+
+        def forward(self, x):
+            hidden = self.inner(x)
+            seen.append((self.training, hidden.dtype))
+            return self.head(hidden.relu())
+
+    def loss(half):
+        params = {"accelerator": Accelerator, "accelerator__cpu": True,
+                  "accelerator__mixed_precision": "bf16"} if half else {}
+        torch.manual_seed(0)
+        student = MultiTeacherDistiller(module=Watching(), **params, **TRAINING).fit(X, y)
+        logits = student.decision_function(X)
+        assert logits.dtype == np.float32
+        return losses(student)["train_loss"]
+
+    full = loss(False)
+    seen.clear()
+    half = loss(True)
+    assert {dtype for training, dtype in seen if training} == {torch.bfloat16}
+    assert {dtype for training, dtype in seen if not training} == {torch.float32}
+    assert half == pytest.approx(full, rel=0.01) and half != full
+
+
+@pytest.mark.parametrize("params, error, message", [
+    ({"accelerator": Accelerator()}, TypeError, "must be the class accelerate.Accelerator"),
+    ({"accelerator__mixed_precision": "fp16"}, ValueError, 'train in "bf16"'),
+    ({"accelerator__gradient_accumulation_steps": 2}, ValueError, "leave it at 1"),
+    ({"accelerator__distributed_type": SimpleNamespace(name="FSDP")}, ValueError, "FSDP"),
+    ({"random_state": None}, ValueError, "random_state=None"),
+    ({"random_state": np.random.RandomState(0)}, ValueError, "use an integer"),
+    ({"device": "cpu"}, ValueError, 'use device="auto"'),
+    ({"iterator_train": torch.utils.data.DataLoader}, ValueError, "iterator_train=DataLoader"),
+])
+def test_what_accelerate_cannot_do_here_is_refused(params, error, message):
+    params = {"accelerator": Accelerator, **TRAINING, **params}
+    with pytest.raises(error, match=re.escape(message)):
+        MultiTeacherDistiller(**params).fit(X, y)
+
+
+def free_port():
+    import socket
+
+    if not hasattr(free_port, "number"):
+        with socket.socket() as connection:
+            connection.bind(("127.0.0.1", 0))
+            free_port.number = str(connection.getsockname()[1])
+    return free_port.number
