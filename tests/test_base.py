@@ -675,8 +675,8 @@ def test_verbose_prints_a_line_per_epoch(capsys):
 # -------------------------------------------------------------------- what may go wrong
 
 def test_a_diverging_loss_names_epoch_term_and_rate():
-    with pytest.raises(FloatingPointError, match=r"train loss became (nan|inf) in epoch \d+ "
-                                                 r"\(term 'loss'\). Lower lr=1e\+38"):
+    with pytest.raises(FloatingPointError, match=r"In epoch \d+, at lr=1e\+38: The train loss "
+                                                 r"became (nan|inf) \(term 'loss'\). Lower lr"):
         UnimodalTeacher(nn.Linear(6, 3), optimizer=torch.optim.SGD, lr=1e38, device="cpu").fit(X, y)
 
 

@@ -508,12 +508,12 @@ def test_labels_that_cannot_be(count, labels, message):
     assert count() == 0
 
 
-def test_a_diverging_term_is_named():
+def test_a_diverging_loss_is_named():
     class Bad(DistillationLoss):
         def forward(self, student, teacher, y):
             return student.logits.sum() * float("inf")
 
-    with pytest.raises(FloatingPointError, match=r"in epoch 1 \(term 'kd'\). Lower lr=0.01"):
+    with pytest.raises(FloatingPointError, match="In epoch 1, at lr=0.01: Bad is .*Lower lr"):
         student(BAYES, loss=Bad()).fit(X, y)
 
 
