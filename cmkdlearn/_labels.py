@@ -31,7 +31,8 @@ def encode_labels(y, name, takes_unlabelled=False):
     known = y[labelled]
     if known.dtype == object:
         if any(map(_is_missing, known)):
-            raise ValueError(f"y has missing labels (None or NaN), which {name} cannot use.")
+            raise ValueError(f"y has missing labels (None or NaN), which {name} cannot use. Leave "
+                             "those samples out.")
         if len({isinstance(label, str) for label in known}) > 1:
             raise ValueError("y mixes strings and numbers; make its labels of one type.")
         check_classification_targets(np.array(known.tolist()))

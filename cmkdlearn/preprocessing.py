@@ -112,12 +112,13 @@ class LogMelSpectrogram(TransformerMixin, BaseEstimator):
         for i, wave in enumerate(X):
             wave = np.asarray(wave)
             if wave.ndim != 1 or not wave.size:
-                raise ValueError(f"Recording {i} has shape {wave.shape}; it must be a non-empty "
-                                 "sequence of samples of one channel.")
+                raise ValueError(f"X[{i}] has shape {wave.shape}; a recording must be samples of "
+                                 "one channel, (T,), and not be empty.")
             if wave.dtype.kind in "iu":
                 wave = wave / np.iinfo(wave.dtype).max
             if not np.isfinite(wave).all():
-                raise ValueError(f"Recording {i} holds NaN or infinite samples.")
+                raise ValueError(f"X[{i}] holds NaN or infinite samples; cut them out, or leave "
+                                 "the recording out.")
             start = max(0, len(wave) - length) // 2
             wave = wave[start:start + length]
             wave = np.pad(wave, (0, length - len(wave)))

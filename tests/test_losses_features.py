@@ -377,7 +377,7 @@ def test_parameters_that_cannot_be(name, params, message):
 @pytest.mark.parametrize("name", ["fitnet", "norm"])
 def test_hints_that_are_not_there(name):
     s, t = sides()
-    with pytest.raises(ValueError, match="hint=2 names a feature map, but there are only 2"):
+    with pytest.raises(ValueError, match="hint=2 is out of range: the network has 2 feature maps, -2 to 1"):
         get_loss(name, hint=2).build(s, t)
 
 

@@ -278,7 +278,7 @@ def test_unlabelled_samples_count_as_zero(name):
     nothing = loss(Output(s), Output(torch.tensor(teacher)), torch.full((6,), -1))
     nothing.backward()
     assert nothing.item() == 0 and (s.grad == 0).all()
-    with pytest.raises(ValueError, match=f"{name} reads the labels; y is None"):
+    with pytest.raises(ValueError, match=f"{name} reads the labels, but y is None"):
         loss(Output(s), Output(s))
 
 

@@ -643,7 +643,7 @@ def test_neutral_sentences_may_be_dropped(mosei):
     ("text", np.zeros((5, 10, 7)), "text.npy holds .*n=6"),
     ("text", np.zeros((6, 10, 7), dtype=int), "text.npy holds int64"),
     ("text", np.zeros((6, 9, 7)), r"train holds sequences of \[9, 10\] steps"),
-    ("text", np.array([None]), "text.npy is no plain array"),
+    ("text", np.array([None]), "text.npy is no array of plain numbers"),
     ("regression_labels", np.full(6, 4.0), "regression_labels.npy must hold values from -3 to 3"),
     ("regression_labels", np.full(6, np.nan), "regression_labels.npy must hold values from -3 to 3"),
     ("regression_labels", np.zeros(0), "regression_labels.npy must hold values from -3 to 3")])
@@ -756,7 +756,7 @@ def test_what_is_wrong_with_tcga_is_named(tcga):
         load_tcga(path, label="PAM50")
     for content, message in (("", "RPPA is no table that can be read"), ("sample\ta\tb\n", "RPPA is an empty table"),
                              ("sample\ta\tb\nx\t1\t2\n", "RPPA names no samples such as TCGA"),
-                             (f"sample\t{patient(2)}\nx\t1\ny\tlow\n", "RPPA holds what is no number.*low"),
+                             (f"sample\t{patient(2)}\nx\t1\ny\tlow\n", "RPPA holds values that are not numbers.*low"),
                              (f"sample\t{patient(2)}\nx\t1\nx\t2\n", "RPPA has the feature 'x' more than once"),
                              (f"sample\t{patient(9)}\nx\t1\n", "no patient of whom mrna, cnv, rppa and PAM50"),
                              (f"sample\t{patient(2)}\t{patient(4)}\nx\t1\t\n", "RPPA has no feature that is known of")):

@@ -124,7 +124,7 @@ def test_bad_parameters(params, error, message):
 
 
 def test_bad_targets():
-    with pytest.raises(ValueError, match=r"'t' predicted shape \(60, 3\); y has shape \(60,\)"):
+    with pytest.raises(ValueError, match=r"'t' made predictions of shape \(60, 3\), but y has shape \(60,\)"):
         student([("t", Fixed())]).fit(X, y[:, 0])
     with pytest.raises(ValueError, match="inconsistent"):
         student().fit(X, y[:-1])

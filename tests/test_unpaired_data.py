@@ -135,9 +135,9 @@ def test_integers_are_scaled_and_lengths_made_equal():
 
 
 @pytest.mark.parametrize("wave, message", [
-    (np.zeros((2, 100)), r"Recording 1 has shape \(2, 100\)"),
-    (np.zeros(0), r"Recording 1 has shape \(0,\)"),
-    (np.array([0.0, np.nan]), "Recording 1 holds NaN"),
+    (np.zeros((2, 100)), r"X\[1\] has shape \(2, 100\)"),
+    (np.zeros(0), r"X\[1\] has shape \(0,\)"),
+    (np.array([0.0, np.nan]), r"X\[1\] holds NaN"),
 ])
 def test_bad_recordings(wave, message):
     with pytest.raises(ValueError, match=message):

@@ -127,4 +127,5 @@ def _array(file):
         return np.load(required(file, "an array written by numpy.save"), mmap_mode="r",
                        allow_pickle=False)
     except ValueError as error:
-        raise ValueError(f"{file} is no plain array: {error}") from error
+        raise ValueError(f"{file} is no array of plain numbers: {error}. Write it by "
+                         "numpy.save.") from error

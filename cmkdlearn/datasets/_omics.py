@@ -135,7 +135,8 @@ def _omics(file):
     try:
         table = table.astype(np.float32)
     except ValueError as error:
-        raise ValueError(f"{file} holds what is no number: {error}") from error
+        raise ValueError(f"{file} holds values that are not numbers: {error}. Leave their rows "
+                         "out.") from error
     table = table.T.sort_index()
     table.index = [_patient(sample) for sample in table.index]
     table = table[~table.index.duplicated()]  # the first vial of each patient

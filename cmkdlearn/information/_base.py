@@ -171,9 +171,10 @@ def mutual_information(x, y, estimator="ksg", *, n_repeats=1, discrete_x="auto",
     x, y = _side("x", x, discrete_x), _side("y", y, discrete_y)
     n = len(x)
     if n != len(y):
-        raise ValueError(f"x has {n} samples and y has {len(y)}; they must be paired.")
+        raise ValueError(f"x has {n} samples and y has {len(y)}; they must be of the same samples, "
+                         "in the same order.")
     if n < 2:
-        raise ValueError(f"x and y have {n} sample; two are the least that vary.")
+        raise ValueError(f"x and y have {n} sample; give at least two.")
     rng, device = check_random_state(random_state), resolve_device(device)
     if _says_nothing(x) or _says_nothing(y):
         return MutualInformation(0.0, 0.0, name, np.zeros(n))

@@ -116,17 +116,20 @@ class DistillationLoss(nn.Module):
                 for part in self.needs:
                     _refuse_non_finite(self._name, who, part, getattr(output, part))
             raise FloatingPointError(f"{self._name} is {value.item()}: what it compares is finite, "
-                                     "but too large for its square or its exponential.")
+                                     "but too large for its square or its exponential. Lower lr, "
+                                     "or look at the scale of X.")
         return value
 
     def _of_labelled(self, student, teacher, y):
         if y is None:
-            raise ValueError(f"{self._name} reads the labels; y is None.")
+            raise ValueError(f"{self._name} reads the labels, but y is None; pass one for each "
+                             f"sample, {UNLABELLED} where there is none.")
         n_classes = student.logits.shape[1]
         # not on a GPU, which would have to wait for it
         if y.device.type == "cpu" and not ((y >= UNLABELLED) & (y < n_classes)).all():
-            raise ValueError(f"y holds {y[(y < UNLABELLED) | (y >= n_classes)][0].item()}; it must "
-                             f"number {n_classes} classes from 0, or be {UNLABELLED}.")
+            raise ValueError(f"y holds {y[(y < UNLABELLED) | (y >= n_classes)][0].item()}; labels "
+                             f"must be 0 to {n_classes - 1}, for the {n_classes} classes of the "
+                             f"logits, or {UNLABELLED} where there is none.")
         labelled = y != UNLABELLED
         if labelled.all():
             return super().__call__(student, teacher, y)
@@ -142,7 +145,8 @@ class DistillationLoss(nn.Module):
             missing = [part for part in self.needs if getattr(output, part) is None]
             if missing:
                 raise ValueError(f"{self._name} needs the {who}'s {_words(missing[0])}, and there "
-                                 "are none.")
+                                 f"are none. Pass Output(logits, {missing[0]}=...), or take a "
+                                 "network that has them, or another loss.")
         ours, theirs = student.logits.shape[1], teacher.logits.shape[1]
         if ours != theirs:
             raise ValueError(f"The student has logits of {ours} classes and the teacher of "
@@ -297,8 +301,9 @@ def layer(output, hint):
     if hint == "features":
         return output.features
     if not -len(output.feature_maps) <= hint < len(output.feature_maps):
-        raise ValueError(f"hint={hint} names a feature map, but there are only "
-                         f"{len(output.feature_maps)}.")
+        n = len(output.feature_maps)
+        raise ValueError(f"hint={hint} is out of range: the network has {n} feature maps, "
+                         f"{-n} to {n - 1}.")
     return output.feature_maps[hint]
 
 
@@ -307,7 +312,8 @@ def check_hint(hint):
     if hint == "features":
         return hint, ("features",)
     if isinstance(hint, str):
-        raise ValueError(f'hint={hint!r} must be "features" or the position of a feature map.')
+        raise ValueError(f"hint={hint!r} must be \"features\" or the position of a "
+                         "feature map, such as -1 for the last.")
     return check_number("hint", hint, integer=True), ("feature_maps",)
 
 

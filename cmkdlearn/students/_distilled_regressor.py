@@ -134,10 +134,11 @@ class DistilledRegressor(RegressorMixin, TorchEstimator, TeacherComposition):
             self.teachers_.append(teacher if frozen else clone(teacher).fit(X, y))
             y_hat = np.asarray(self.teachers_[-1].predict(X), dtype=np.float64)
             if y_hat.shape != y.shape:
-                raise ValueError(f"Teacher {name!r} predicted shape {y_hat.shape}; y has shape "
-                                 f"{y.shape}.")
+                raise ValueError(f"Teacher {name!r} made predictions of shape {y_hat.shape}, but y "
+                                 f"has shape {y.shape}. Fit it on the same targets.")
             if not np.isfinite(y_hat).all():
-                raise ValueError(f"Teacher {name!r} made predictions that are NaN or infinite.")
+                raise ValueError(f"Teacher {name!r} made predictions that are NaN or infinite. "
+                                 "Look at the scale of X and y, or leave it out.")
             predictions.append(y_hat)
         if not predictions:
             return {}
@@ -176,7 +177,8 @@ class DistilledRegressor(RegressorMixin, TorchEstimator, TeacherComposition):
         features = self._run(X).features
         if features is None:
             raise ValueError(f"module={self.module!r} does not end in a linear layer, so its "
-                             "features cannot be told from its output.")
+                             "features cannot be told from its output. Let its last layer be a "
+                             "torch.nn.Linear.")
         return features
 
     def __sklearn_tags__(self):

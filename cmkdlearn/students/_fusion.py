@@ -216,7 +216,7 @@ class _Fusion(nn.Module):
         for branch in branches:
             if not hasattr(branch, "head"):
                 raise ValueError("module does not end in a linear layer, so it has no features "
-                                 "to fuse.")
+                                 "to fuse. Let its last layer be a torch.nn.Linear.")
         self.branches = nn.ModuleList(branches)
         self.head = nn.Linear(sum(branch.head.in_features for branch in branches), n_classes)
 

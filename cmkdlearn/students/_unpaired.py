@@ -276,14 +276,15 @@ class UCMKDStudent(TorchClassifier):
             raise ValueError(f"teacher={self.teacher!r} keeps no feature bank; pass X_teacher and "
                              "y_teacher.")
         if not np.isfinite(bank).all():
-            raise ValueError("The teacher's features hold NaN or infinite values.")
+            raise ValueError("The teacher's features hold NaN or infinite values. Look at the "
+                             "scale of what it was fitted on, or of X_teacher.")
         return bank, labels
 
     def _build(self, data):
         network = super()._build(data)
         if not isinstance(network, Classifier):
             raise ValueError(f"module={self.module!r} does not end in a linear layer, so it has no "
-                             "features to align.")
+                             "features to align. Let its last layer be a torch.nn.Linear.")
         return _InTeachersSpace(network, self._bank[0].shape[1])
 
     def _criterion(self):

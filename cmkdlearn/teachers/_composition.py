@@ -121,5 +121,6 @@ def teaching_logits(name, teacher, X, y, classes):
         raise ValueError(f"Teacher {name!r} returned logits of shape {logits.shape}; they must be "
                          f"(n, {len(teacher.classes_)}), one for each of its classes.")
     if not np.isfinite(logits).all():
-        raise ValueError(f"Teacher {name!r} returned logits that are NaN or infinite.")
+        raise ValueError(f"Teacher {name!r} returned logits that are NaN or infinite. Look at the "
+                         "scale of X, or leave it out.")
     return logits[:, columns]

@@ -209,5 +209,6 @@ class GaussianModalities:
 def _share(lambda_kd):
     lam = np.asarray(lambda_kd, dtype=float)
     if not (lam >= 0).all():
-        raise ValueError(f"lambda_kd={lambda_kd!r} is out of range; it must be of at least 0.")
+        raise ValueError(f"lambda_kd={lambda_kd!r} is out of range; it must be a number of at "
+                         "least 0, or an array of them.")
     return (1 - 1 / (1 + lam))[()]

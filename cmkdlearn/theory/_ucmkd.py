@@ -89,7 +89,8 @@ def ucmkd_bound(student, teacher, X, y, X_teacher=None, y_teacher=None, *, delta
     check_is_fitted(student)
     for need in ("head_", "classes_"):
         if not hasattr(teacher, need):
-            raise TypeError(f"teacher={teacher!r} has no {need}, which the bound needs.")
+            raise TypeError(f"teacher={teacher!r} has no {need}, which the bound needs. Pass a "
+                            "fitted teacher, or a classifier in as_teacher.")
     if not 0 < check_number("delta", delta, low=0, high=1) < 1:
         raise ValueError(f"delta={delta} must be above 0 and below 1.")
     check_number("max_samples", max_samples, low=2, integer=True)
