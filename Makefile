@@ -11,7 +11,7 @@ help:
 	@echo "make demo      the quickstart: teachers that read text, and the students they teach"
 	@echo "make test      the tests that take minutes"
 	@echo "make test-all  the slow ones too"
-	@echo "make lint      style, types and likely mistakes"
+	@echo "make lint      style, types, and what is not safe"
 	@echo "make docs      the site, into docs/_build/html"
 	@echo "make bench     the benchmarks: one JSON report each"
 	@echo "make clean     remove .venv and whatever else was made"
@@ -31,6 +31,7 @@ lint: $(READY)
 	$(BIN)/mypy
 
 docs: $(READY)
+	$(BIN)/bandit -q -r cmkdlearn
 	$(BIN)/python -m sphinx -b html -W --keep-going docs docs/_build/html
 
 bench: $(READY)
