@@ -20,6 +20,7 @@ from benchmarks.evidence._digits import (
     training,
     unpaired,
 )
+from cmkdlearn.losses import get_loss
 from cmkdlearn.theory import ucmkd_bound
 
 PAPER = "UCMKD: Tables 1, 2 and 11, Figure 3"
@@ -30,6 +31,7 @@ SETTINGS = {
 BASELINE = "cross-entropy"
 MEASURES = {"accuracy": "student", "error": "student's error (nats)", "bound": "bound (nats)"}
 PAIRED = ("kd", "dkd", "rld", "rkd", "fitnet", "review", "norm", "c2kd")
+LOSSES = {"review": get_loss("review", width=16)}
 STUDENTS = {**DIRECTIONS,
             "spoken (new speakers), taught by written": ("spoken, new speakers", "written")}
 
@@ -58,7 +60,7 @@ def run(seed, settings, student, teacher, smoothing):
         scores[name] = {"accuracy": fitted.score(test, mine.y_test),
                         "error": found.student_error, "bound": found.bound}
     for loss in PAIRED:
-        fitted = paired(loss, frozen, given).fit(pairs, y)
+        fitted = paired(LOSSES.get(loss, loss), frozen, given).fit(pairs, y)
         scores[f"{loss}, class-matched"] = {"accuracy": fitted.score(test, mine.y_test)}
     return scores
 
