@@ -3,18 +3,23 @@
 import os
 import pickle
 import re
+import signal
 import subprocess
 import sys
 from types import SimpleNamespace
 
+import joblib
 import numpy as np
 import pytest
 import torch
 from sklearn.base import clone
+from sklearn.model_selection import GridSearchCV
+from skorch.callbacks import Callback
 from torch import nn
 
 from cmkdlearn.nn.data import BatchLoader, TensorData
 from cmkdlearn.nn.processes import Processes
+from cmkdlearn.selection import CCHSelector
 from cmkdlearn.students import DistilledRegressor, MultiTeacherDistiller
 from cmkdlearn.teachers import UnimodalTeacher
 
@@ -208,6 +213,72 @@ def test_what_accelerate_cannot_do_here_is_refused(params, error, message):
     params = {"accelerator": Accelerator, **TRAINING, **params}
     with pytest.raises(error, match=re.escape(message)):
         MultiTeacherDistiller(**params).fit(X, y)
+
+
+# -------------------------------------------------------------------- sweeps on a cluster
+
+def sweep(callbacks=()):
+    """A grid of students, each with out-of-fold teachers."""
+    teacher = UnimodalTeacher(max_epochs=1)
+    student = MultiTeacherDistiller([("t", teacher)], cv=2, **{**TRAINING, "max_epochs": 2},
+                                    callbacks=list(callbacks))
+    return GridSearchCV(student, {"lambda_kd": [0.0, 1.0], "t__lr": [1e-3, 1e-2]}, cv=2)
+
+
+def selector():
+    return CCHSelector(student="a", estimator="ksg", n_repeats=2, random_state=0,
+                       network=UnimodalTeacher(max_epochs=1))
+
+
+TWO = {"a": X[:, :3], "b": X[:, 3:]}
+
+
+def same_as_serial(backend, callbacks=()):
+    with joblib.parallel_config(backend=backend, n_jobs=2):
+        there = sweep(callbacks).fit(X, y)
+        gap = selector().fit(TWO, y).mi_gap_
+        teaching = sweep().estimator.fit(X, y).teacher_logits_
+    here = sweep().fit(X, y)
+    np.testing.assert_array_equal(there.cv_results_["mean_test_score"],
+                                  here.cv_results_["mean_test_score"])
+    np.testing.assert_array_equal(there.predict_proba(X), here.predict_proba(X))
+    assert gap == selector().fit(TWO, y).mi_gap_
+    np.testing.assert_array_equal(teaching, sweep().estimator.fit(X, y).teacher_logits_)
+
+
+def test_threads_train_one_at_a_time():
+    same_as_serial("threading")
+
+
+@pytest.mark.slow
+def test_a_worker_of_a_cluster_that_is_killed_changes_nothing(tmp_path):
+    distributed = pytest.importorskip("distributed")
+    killed = tmp_path / "killed"
+
+    class KillOnce(Callback):  # sent by value, as what is local is
+        def on_epoch_end(self, net, **kwargs):
+            if not killed.exists():
+                killed.touch()
+                os.kill(os.getpid(), signal.SIGKILL)
+
+    with distributed.LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) \
+            as cluster, distributed.Client(cluster) as client:
+        workers = set(client.scheduler_info()["workers"])
+        same_as_serial("dask", [KillOnce()])
+        assert killed.exists() and workers - set(client.scheduler_info()["workers"])
+
+
+@pytest.mark.slow
+def test_ray_gives_what_one_process_gives():
+    ray = pytest.importorskip("ray")
+    from ray.util.joblib import register_ray
+
+    ray.init(num_cpus=2, include_dashboard=False)
+    try:
+        register_ray()
+        same_as_serial("ray")
+    finally:
+        ray.shutdown()
 
 
 def free_port():

@@ -1,6 +1,7 @@
 """Samples as tensors, sliced a batch at a time."""
 
 import contextlib
+import threading
 import warnings
 from typing import Any
 
@@ -152,11 +153,18 @@ def aside():
     return torch.Generator().manual_seed(torch.initial_seed())
 
 
+_ONE_THREAD = threading.RLock()
+
+
 @contextlib.contextmanager
 def seeded(seed, device="cpu"):
-    """Draw torch's random numbers from ``seed``, and leave its global generator untouched."""
+    """Draw torch's random numbers from ``seed``, and leave its global generator untouched.
+
+    All threads of a process share that generator, so one is here at a time: joblib's threads, and
+    those in which a worker of a cluster takes up another task while one waits.
+    """
     devices = [torch.device(device)] if torch.device(device).type == "cuda" else []
-    with torch.random.fork_rng(devices=devices):
+    with _ONE_THREAD, torch.random.fork_rng(devices=devices):
         torch.manual_seed(seed)
         yield
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from joblib import Parallel, delayed
 from sklearn.frozen import FrozenEstimator
 from sklearn.model_selection import check_cv
 from sklearn.utils.validation import check_memory
@@ -303,11 +304,18 @@ def _teach(lesson):
     folds = [] if cv is None or isinstance(teacher, FrozenEstimator) else _folds(cv, y_known)
     fitted = fit_teacher(teacher, X_known, y_known)
     logits = teaching_logits(name, fitted, X, y, classes)
-    for train, test in folds:
-        fold = fit_teacher(teacher, take(X_known, train), y_known[train])
-        logits[labelled[test]] = teaching_logits(name, fold, take(X_known, test), y_known[test],
-                                                 classes)
+    unseen = Parallel()(  # n_jobs and backend: those of joblib.parallel_config, if there is one
+        delayed(_teach_others)(name, teacher, take(X_known, train), y_known[train],
+                               take(X_known, test), y_known[test], classes)
+        for train, test in folds)
+    for (_, test), answers in zip(folds, unseen, strict=True):
+        logits[labelled[test]] = answers
     return fitted, logits
+
+
+def _teach_others(name, teacher, X, y, X_others, y_others, classes):
+    """Fit a teacher, and let it speak about samples that it has not seen."""
+    return teaching_logits(name, fit_teacher(teacher, X, y), X_others, y_others, classes)
 
 
 def _folds(cv, y):
