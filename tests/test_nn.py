@@ -327,7 +327,7 @@ def test_timm_names():
     images = torch.rand(4, 1, 32, 32)
     network = build_classifier("test_resnet", images, "image", 3)
     assert network.eval()(images).logits.shape == (4, 3)
-    with pytest.raises(ValueError, match="module='resnet19' is no timm model"):
+    with pytest.raises(ValueError, match="module='resnet19' is neither"):
         build_classifier("resnet19", images, "image", 3)
     with pytest.raises(ValueError, match="module='resnet18' is an image network, but X is a table"):
         build_classifier("resnet18", torch.rand(4, 5), "table", 3)

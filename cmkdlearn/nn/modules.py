@@ -186,7 +186,7 @@ def _timm_classifier(name, X, kind, n_classes, /, pretrained=False, **kwargs):
     if not timm.is_model(name):
         near = (timm.list_models(f"*{name}*")[:3]
                 or ["resnet18", "convnext_atto", "vit_tiny_patch16_224"])
-        raise ValueError(f"module={name!r} is no timm model; there are, for instance, "
+        raise ValueError(f'module={name!r} is neither "auto" nor a timm model such as '
                          f"{', '.join(near)}.")
     encoder = timm.create_model(name, pretrained=pretrained, num_classes=0,
                                 in_chans=X.shape[1], **kwargs)
