@@ -83,6 +83,7 @@ def load_ave(path, *, split="train", modalities=MODALITIES, image_folder="Image-
         skipped : list of str
             Names of the clips left out.
         DESCR : str
+            What the data are, and where they come from.
 
     Raises
     ------
@@ -157,6 +158,7 @@ def load_cremad(path, *, split=None, modalities=MODALITIES, image_folder="Image-
         y : ndarray of shape (n,), str
             The emotion acted.
         class_names : ndarray of shape (6,), str
+            Names of the classes.
         names : list of str
             Of the clips.
         actor : ndarray of shape (n,), int
@@ -164,6 +166,7 @@ def load_cremad(path, *, split=None, modalities=MODALITIES, image_folder="Image-
         skipped : list of str
             Names of the clips left out.
         DESCR : str
+            What the data are, and where they come from.
 
     Raises
     ------
@@ -239,6 +242,7 @@ def load_ravdess(path, *, split=None, modalities=MODALITIES, size=224, sample_ra
         y : ndarray of shape (n,), str
             Emotions; for ``split``, the labels of the list as they are.
         class_names : ndarray of str
+            Names of the classes.
         names : list of str
             Of the clips (of their audio files).
         actor : ndarray of shape (n,), int
@@ -246,6 +250,7 @@ def load_ravdess(path, *, split=None, modalities=MODALITIES, size=224, sample_ra
         skipped : list of str
             Names of the clips left out.
         DESCR : str
+            What the data are, and where they come from.
 
     Raises
     ------
@@ -343,6 +348,7 @@ def load_vggsound(path, *, split="train", classes=None, modalities=MODALITIES,
         skipped : list of str
             Names of the clips left out.
         DESCR : str
+            What the data are, and where they come from.
 
     Raises
     ------

@@ -53,6 +53,7 @@ def load_imagenet(path, *, split="train", size=224):
         class_names : dict or None
             Each synset's first name; None without a file that has them.
         DESCR : str
+            What the data are, and where they come from.
 
     Raises
     ------
@@ -101,6 +102,7 @@ def load_imagenet_lt(path, *, split="train", lists=None, size=224):
         class_names : dict or None
             Names by label, where there is a file that has them.
         DESCR : str
+            What the data are, and where they come from.
 
     Raises
     ------
@@ -160,7 +162,9 @@ def load_scene(path, *, split="train", size=150):
         y : ndarray of shape (n,), str
             Names of the classes.
         class_names : ndarray of shape (6,), str
+            Names of the classes.
         DESCR : str
+            What the data are, and where they come from.
 
     Raises
     ------
@@ -216,6 +220,7 @@ def load_utkface(path, *, target="race", size=200, skip_malformed=False):
         skipped : list of str
             The files left out.
         DESCR : str
+            What the data are, and where they come from.
 
     Raises
     ------

@@ -52,8 +52,11 @@ def load_mosei(path, *, split="train", modalities=MODALITIES, neutral="positive"
         y : ndarray of shape (n,), str
             "negative" or "positive".
         sentiment : ndarray of shape (n,), float32
+            From -3 to 3.
         class_names : ndarray of shape (2,), str
+            Names of the classes.
         DESCR : str
+            What the data are, and where they come from.
 
     Raises
     ------

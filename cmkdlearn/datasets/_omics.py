@@ -55,6 +55,7 @@ def load_tcga(path, *, subtypes="BRCA_clinicalMatrix", label="PAM50Call_RNAseq",
         n_dropped : dict of int
             Features left out, by modality.
         DESCR : str
+            What the data are, and where they come from.
 
     Raises
     ------
