@@ -93,10 +93,17 @@ def test_distributions_carry_data_and_licences(tmp_path):
     subprocess.run([sys.executable, "-m", "build", "--no-isolation", "--outdir", tmp_path, ROOT], check=True)
     (wheel,), (sdist,) = tmp_path.glob("*.whl"), tmp_path.glob("*.tar.gz")
     packed = set(zipfile.ZipFile(wheel).namelist())
+    about = {name for name in packed if name.split("/")[0].endswith(".dist-info")}
+    sources = {str(path.relative_to(ROOT)) for path in ROOT.glob("cmkdlearn/**/*.py")}
     assets = {str(path.relative_to(ROOT)) for path in ROOT.glob("cmkdlearn/*/data/*")}
-    assert len(assets) >= 4
-    assert assets <= packed
-    assert not [name for name in packed if name.split("/")[0] in ("tests", "benchmarks", "docs")]
+    licences = {name for name in assets if "LICENSE" in name}
+    assert len(assets) == 4 and len(licences) == 2
+    assert packed - about == sources | assets  # and nothing else
+    carried = {name.partition("/licenses/")[2] for name in about if "/licenses/" in name}
+    assert carried == licences | {"LICENSE"}
     with tarfile.open(sdist) as archive:
         names = {name.partition("/")[2] for name in archive.getnames()}
-    assert assets | {"constraints.txt", "Makefile", "tests/conftest.py"} <= names
+    documents = {str(path.relative_to(ROOT)) for folder in ("docs", "docs/user_guide", "docs/results")
+                 for path in ROOT.glob(f"{folder}/*.*")} - {"docs/sg_execution_times.rst"}
+    assert sources | assets | documents | {"constraints.txt", "Makefile", "tests/conftest.py"} <= names
+    assert not [name for name in names if re.search(r"__pycache__|\.pyc$|docs/(_build|auto_examples)", name)]
