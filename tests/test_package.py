@@ -89,6 +89,21 @@ def test_papers_are_cited_alike():
 
 
 @pytest.mark.slow
+def included(text):
+    return re.findall(r"\.\. (?:include|image|figure):: (\S+)", text)
+
+
+@pytest.mark.parametrize("page", [path.relative_to(ROOT).as_posix() for folder in ("", "user_guide")
+                                  for path in (ROOT / "docs" / folder).glob("*.rst")])
+def test_what_a_page_includes_is_committed(page):
+    folder, names = (ROOT / page).parent, included((ROOT / page).read_text())
+    names += [name for found in names if found.endswith(".inc")
+              for name in included((folder / found).read_text())]
+    made = ("auto_examples/", "generated/")  # by Sphinx
+    names = [name for name in names if not any(part in name for part in made)]
+    assert not [name for name in names if not (folder / name).exists()]
+
+
 def test_distributions_carry_data_and_licences(tmp_path):
     subprocess.run([sys.executable, "-m", "build", "--no-isolation", "--outdir", tmp_path, ROOT], check=True)
     (wheel,), (sdist,) = tmp_path.glob("*.whl"), tmp_path.glob("*.tar.gz")
