@@ -76,6 +76,36 @@ def test_batch_is_its_problems():
     for k in range(3):
         alone = sinkhorn(C[k], tol=1e-10)
         torch.testing.assert_close(together.cost[k], alone.cost, rtol=1e-7, atol=0)
+    assert together.error.max() <= 1e-10 and together.n_iter < 1000
+
+
+def test_weights_of_a_batch():
+    C = torch.stack([METRICS["l2"](features(5, 3, s), features(4, 3, s + 10)) for s in range(2)])
+    a, b = torch.stack([weights(5, 1), weights(5, 2)]), weights(4, 3)  # of each problem, and of all
+    together = sinkhorn(C, a, b, tol=1e-9)
+    for k in range(2):
+        alone = sinkhorn(C[k], a[k], b, tol=1e-9)
+        torch.testing.assert_close(together.plan[k], alone.plan, rtol=1e-6, atol=1e-9)
+
+
+@pytest.mark.parametrize("metric", sorted(METRICS))
+def test_metrics_of_a_batch(metric):
+    x, y = features(24, 3).reshape(2, 4, 3, 3), features(40, 3, 1).reshape(2, 4, 5, 3)
+    each = [[METRICS[metric](p, q) for p, q in zip(*row, strict=True)] for row in zip(x, y, strict=True)]
+    torch.testing.assert_close(METRICS[metric](x, y), torch.stack([torch.stack(row) for row in each]))
+
+
+@pytest.mark.parametrize("max_iter", [1, 2, 3, 10, 12, 21])
+def test_so_many_iterations_as_were_asked_for(max_iter):
+    C = METRICS["l2"](features(6, 3), features(5, 3, 1))
+    K, v = torch.exp(-C / 0.5), torch.ones(5, dtype=C.dtype)
+    for _ in range(max_iter):
+        u = 1 / 6 / (K @ v)
+        v = 1 / 5 / (K.T @ u)
+    with pytest.warns(ConvergenceWarning, match=f"max_iter={max_iter} "):
+        transport = sinkhorn(C, reg=0.5, max_iter=max_iter, tol=0)
+    torch.testing.assert_close(transport.plan, u[:, None] * K * v, rtol=1e-9, atol=0)
+    assert transport.n_iter == max_iter
 
 
 def test_marginals_and_warm_start():
@@ -157,6 +187,25 @@ def test_tiny_absolute_regularisation_does_not_underflow(cost_over_reg):
         transport = sinkhorn(C, reg=1.0, max_iter=3000)
     exact = ot.emd2(np.full(10, 0.1), np.full(10, 0.1), C.double().numpy())
     assert transport.cost.item() == pytest.approx(exact, rel=0.02)
+
+
+def test_digits_of_single_precision():
+    """A constant has no say in the plan; beside it single precision has no digits for the potentials."""
+    D = torch.randint(512, (6, 7), generator=torch.Generator().manual_seed(0)) / 64
+    plan = sinkhorn(D + 2.0**16, reg=1.0, tol=1e-6).plan
+    assert plan.dtype == torch.float32
+    torch.testing.assert_close(plan, sinkhorn(D, reg=1.0, tol=1e-6).plan, rtol=1e-4, atol=1e-9)
+
+
+def test_automatic_regularisation_is_a_tenth_of_the_mean_cost():
+    x, y = features(8, 3), features(6, 3, 1, 1.0)
+    C, exact = METRICS["l2"](x, y), {"tol": 1e-6, "max_iter": 2000}
+    expected = sinkhorn(C, reg=0.1 * C.mean().item(), **exact)
+    assert sinkhorn(C, **exact).cost.item() == pytest.approx(expected.cost.item(), rel=1e-9)
+    for unbiased in (False, True):  # one and the same for all three terms of the divergence
+        value = feature_alignment(x, y, unbiased=unbiased, **exact).item()
+        by_hand = feature_alignment(x, y, unbiased=unbiased, reg=0.1 * C.mean().item(), **exact).item()
+        assert value == pytest.approx(by_hand, rel=1e-9)
 
 
 def test_duplicates_are_finite():
