@@ -67,6 +67,7 @@ from cmkdlearn.nn.lazy import (
     lazily,
     take_lazily,
 )
+from cmkdlearn.nn.memory import in_parts
 from cmkdlearn.nn.modules import build_classifier, linear_head, mlp
 from cmkdlearn.nn.net import Net
 from cmkdlearn.nn.processes import make_accelerator
@@ -229,6 +230,10 @@ class TorchEstimator(BaseEstimator):
                                 f"{', '.join(near)}.")
 
     # ---------------------------------------------------------------- what a method may define
+
+    # Whether the loss of a batch is the mean of its samples', so that parts of it add up: what a
+    # batch is read in where the device's memory does not hold it.
+    _adds_up = True
 
     def _read(self, X, reset):
         """Return what the network is fed, as a dict of tensors with an "X" among them."""
@@ -418,12 +423,19 @@ class TorchEstimator(BaseEstimator):
         """Return the network's Output for a dict of tensors, as arrays."""
         data = TensorData(**data)
         module, device = self.net_.module_.eval(), self.net_.device
-        outputs = []
+
+        def ask(part, seen):
+            output = self._output(module, move(part, device))
+            features = output.features
+            return output.logits.cpu(), None if features is None else features.cpu()
+
+        outputs, size = [], None
         with torch.inference_mode():
             for n, batch in data.in_order(self.batch_size, MIN_ROWS):
-                output = self._output(module, move(batch, device))
-                logits, features = output.logits[:n].cpu(), output.features
-                outputs.append((logits, None if features is None else features[:n].cpu()))
+                parts, size = in_parts(ask, batch, size or len(batch.X))
+                logits = torch.cat([part[0] for part in parts])[:n]
+                features = [part[1] for part in parts]
+                outputs.append((logits, None if features[0] is None else torch.cat(features)[:n]))
                 if not logits.isfinite().all():
                     raise FloatingPointError(f"The network's logits are NaN or infinite. Lower "
                                              f"lr={self.lr}, or look at the scale of X.")

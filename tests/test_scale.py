@@ -17,10 +17,11 @@ from sklearn.model_selection import GridSearchCV
 from skorch.callbacks import Callback
 from torch import nn
 
+from cmkdlearn.losses import LOSSES, Output, get_loss
 from cmkdlearn.nn.data import BatchLoader, TensorData
 from cmkdlearn.nn.processes import Processes
 from cmkdlearn.selection import CCHSelector
-from cmkdlearn.students import DistilledRegressor, MultiTeacherDistiller
+from cmkdlearn.students import DistilledRegressor, MultiTeacherDistiller, UCMKDStudent
 from cmkdlearn.teachers import UnimodalTeacher
 
 RNG = np.random.default_rng(0)
@@ -213,6 +214,158 @@ def test_what_accelerate_cannot_do_here_is_refused(params, error, message):
     params = {"accelerator": Accelerator, **TRAINING, **params}
     with pytest.raises(error, match=re.escape(message)):
         MultiTeacherDistiller(**params).fit(X, y)
+
+
+# -------------------------------------------------------------------- a batch too large
+
+class Small(nn.Module):
+    """Has memory for a few samples."""
+
+    def __init__(self, most=None, normalised=False):
+        super().__init__()
+        self.most, self.sizes = most, []
+        self.body = nn.Sequential(nn.Linear(6, 8), nn.ReLU(),
+                                  nn.BatchNorm1d(8) if normalised else nn.Identity())
+        self.head = nn.Linear(8, 3)
+
+    def forward(self, x):
+        if self.most and len(x) > self.most:
+            raise torch.OutOfMemoryError("CUDA out of memory.")
+        self.sizes.append(len(x))
+        return self.head(self.body(x))
+
+
+def fitted(most, **params):
+    torch.manual_seed(0)
+    return MultiTeacherDistiller(module=Small(most), **{**TRAINING, **params})
+
+
+@pytest.mark.parametrize("most", [16, 9, 2])
+def test_a_batch_too_large_is_halved_and_gives_the_same_step(most):
+    labels = np.where(np.arange(len(y)) % 3, y, -1)  # parts of several numbers of labelled ones
+    params = {"teachers": [("t", UnimodalTeacher(max_epochs=1, device="cpu"))], "early_stopping": True}
+    with pytest.warns(UserWarning, match="too small for a batch of 32: it is read in parts of") as said:
+        halved = fitted(most, **params).fit(X, labels)
+    assert len(said) == 1
+    whole = fitted(None, **params).fit(X, labels)
+    for name, values in losses(whole).items():
+        assert losses(halved)[name] == pytest.approx(values, rel=1e-5, abs=1e-6), name
+    np.testing.assert_allclose(halved.predict_proba(X), whole.predict_proba(X), atol=1e-5)
+    assert max(halved.net_.module_.encoder.sizes) <= most
+
+
+def test_an_error_in_mid_step_leaves_no_gradient_behind():
+    class Late(Small):
+        def forward(self, x):
+            logits = super().forward(x)
+            if self.training and len(x) > 8:
+                logits.register_hook(self.fail)  # when some gradients are there already
+            return logits * 1
+
+        @staticmethod
+        def fail(gradient):
+            raise torch.OutOfMemoryError("CUDA out of memory.")
+
+    torch.manual_seed(0)
+    with pytest.warns(UserWarning, match="parts of 8"):
+        halved = MultiTeacherDistiller(module=Late(), **TRAINING).fit(X, y)
+    assert losses(halved)["train_loss"] == pytest.approx(losses(fitted(None).fit(X, y))["train_loss"])
+
+
+def test_batch_statistics_are_those_of_the_parts_and_this_is_said():
+    with pytest.warns(UserWarning, match="Batch normalisation has the statistics of the parts"):
+        MultiTeacherDistiller(module=Small(16, normalised=True), **TRAINING).fit(X, y)
+
+
+@pytest.mark.parametrize("make", [
+    lambda **kw: MultiTeacherDistiller([("t", TEACHER)], loss="rkd", **kw),
+    lambda **kw: MultiTeacherDistiller([("t", TEACHER)], loss=get_loss("kd") + get_loss("dist"), **kw),
+    lambda **kw: UCMKDStudent(TEACHER, **kw),
+], ids=["rkd", "a sum with dist", "ucmkd"])
+def test_a_loss_that_compares_samples_is_not_computed_by_halves(make):
+    with pytest.raises(torch.OutOfMemoryError, match="halves do not add up to it. Lower batch_size=32"):
+        make(module=Small(16), **TRAINING).fit(X, y)
+
+
+TEACHER = UnimodalTeacher(max_epochs=1, device="cpu")
+
+
+def test_not_even_one_sample():
+    class Full(Small):
+        def forward(self, x):
+            if self.training:
+                raise torch.OutOfMemoryError("CUDA out of memory.")
+            return super().forward(x)
+
+    with pytest.raises(torch.OutOfMemoryError, match="Not even a single sample fits"):
+        MultiTeacherDistiller(module=Full(), **TRAINING).fit(X, y)
+
+
+@pytest.mark.parametrize("name", [name for name in LOSSES if LOSSES[name].min_samples == 1])
+def test_losses_that_add_up_are_means_over_the_samples(name):
+    torch.manual_seed(0)
+    S, T = (Output(torch.randn(6, 4), torch.randn(6, 5), (torch.randn(6, 3, 4, 4),)) for _ in "ST")
+    loss, labels = get_loss(name), torch.tensor([0, 1, 2, 3, 0, 1])
+    if loss.must_build:
+        loss.build(S, T)
+    parts = [loss(S.map(lambda t, r=r: t[r]), T.map(lambda t, r=r: t[r]), labels[r]) * len(labels[r])
+             for r in (slice(0, 2), slice(2, 6))]
+    torch.testing.assert_close(sum(parts) / 6, loss(S, T, labels), rtol=1e-4, atol=1e-6)
+
+
+# -------------------------------------------------------------------- faster
+
+@pytest.mark.parametrize("make", [MultiTeacherDistiller, lambda **kw: UCMKDStudent(
+    UnimodalTeacher(max_epochs=1, device="cpu", random_state=0), **kw)], ids=["plain", "bi-level"])
+def test_a_compiled_network_learns_the_same_and_stays_what_it_is(make):
+    graphs = []
+
+    def backend(graph, inputs):
+        graphs.append(graph)
+        return graph.forward
+
+    plain = make(**TRAINING).fit(X, y)
+    compiled = make(compile=True, compile__backend=backend, **TRAINING).fit(X, y)
+    assert graphs
+    np.testing.assert_array_equal(compiled.predict_proba(X), plain.predict_proba(X))
+    assert list(compiled.net_.module_.state_dict()) == list(plain.net_.module_.state_dict())
+    compiled.set_params(compile__backend="eager")  # a function in here has no pickle
+    compiled.net_.set_params(compile__backend="eager")
+    again = pickle.loads(pickle.dumps(compiled))
+    np.testing.assert_array_equal(again.predict_proba(X), plain.predict_proba(X))
+
+
+def test_what_cannot_be_compiled_runs_as_it_is_and_says_so():
+    def backend(graph, inputs):
+        raise OSError("there is no compiler")
+
+    with pytest.warns(UserWarning, match="(?s)cannot be compiled here.*no compiler") as said:
+        student = MultiTeacherDistiller(compile=True, compile__backend=backend, **TRAINING).fit(X, y)
+        compiled = student.predict_proba(X)
+    assert len(said) == 1
+    np.testing.assert_array_equal(compiled, MultiTeacherDistiller(**TRAINING).fit(X, y).predict_proba(X))
+
+
+def test_fused_optimisers_are_routed():
+    fused = MultiTeacherDistiller(optimizer__fused=True, **TRAINING).fit(X, y)
+    assert fused.net_.optimizer_.defaults["fused"]
+    plain = MultiTeacherDistiller(**TRAINING).fit(X, y)
+    np.testing.assert_allclose(fused.predict_proba(X), plain.predict_proba(X), atol=1e-5)
+
+
+def test_a_network_in_channels_last_stays_so():
+    torch.manual_seed(0)
+    network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(),
+                            nn.Linear(4, 3))
+    images = RNG.random((len(y), 3, 6, 6), dtype=np.float32)
+    outputs = []
+    for layout in (torch.contiguous_format, torch.channels_last):
+        student = MultiTeacherDistiller(module=network.to(memory_format=layout), **TRAINING)
+        student.fit(images, y)
+        weight = student.net_.module_.encoder[0].weight
+        assert weight.is_contiguous(memory_format=layout)
+        outputs.append(student.predict_proba(images))
+    np.testing.assert_allclose(*outputs, atol=1e-5)
 
 
 # -------------------------------------------------------------------- sweeps on a cluster

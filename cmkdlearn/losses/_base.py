@@ -55,7 +55,8 @@ class DistillationLoss(nn.Module):
         Whether :meth:`build` has to make something first: parameters, which are trained with the
         student, or what else depends on the networks.
     min_classes, min_samples : int
-        The least that it is defined for.
+        The least that it is defined for; more than one sample where the loss compares the samples
+        of a batch with each other, and is no mean over them.
     paper, equation : str
         Where it comes from, and what it is called or numbered there.
     """
@@ -216,6 +217,7 @@ class WeightedSum(DistillationLoss):
         part for loss in self.losses for part in loss.needs)))
     needs_labels = property(lambda self: any(loss.needs_labels for loss in self.losses))
     must_build = property(lambda self: any(loss.must_build for loss in self.losses))
+    min_samples = property(lambda self: max(loss.min_samples for loss in self.losses))
 
     def build(self, student, teacher):
         """Make the parameters of all terms."""

@@ -2,12 +2,15 @@
 
 import contextlib
 import math
+import warnings
 
 import torch
 from skorch import NeuralNet
 from skorch.callbacks import EpochTimer, PrintLog
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from cmkdlearn.nn.data import fits_on, move
+from cmkdlearn.nn.memory import in_parts
 from cmkdlearn.nn.processes import Processes, mixed_precision
 
 NO_TERM = ("loss", "acc", "kappa")  # what is reported beside the terms of the loss
@@ -26,6 +29,7 @@ class Net(NeuralNet):
     """
 
     accelerator = None  # while training by one: an accelerate.Accelerator
+    largest_part: int | None = None  # of a batch, where memory does not hold all of it
 
     def __init__(self, *args, method, **kwargs):
         super().__init__(*args, **kwargs)
@@ -41,26 +45,98 @@ class Net(NeuralNet):
                     and fits_on(self.device, sum(part.nbytes for part in X if part is not None)))
         return [part.to(self.device) if resident and part is not None else part for part in X]
 
+    def torch_compile(self, module, name):
+        """Compile the network in place: to whoever reads or saves it, it stays what it is.
+
+        What cannot be compiled is found out by its first call, and goes on without.
+        """
+        if not self.compile or name != "module":
+            return module
+        from torch._dynamo.exc import TorchDynamoException
+
+        compiled = torch.compile(module._call_impl, **self.get_params_for("compile"))
+
+        def call(*args):
+            try:
+                return compiled(*args)
+            except TorchDynamoException as error:
+                warnings.warn(f"compile={self.compile!r}: this network cannot be compiled here, "
+                              f"and runs as it is. {error}", stacklevel=2)
+                module._compiled_call_impl = None
+                return module._call_impl(*args)
+
+        module._compiled_call_impl = call
+        return module
+
     def train_step_single(self, batch, **fit_params):
         """Forward and backward pass of one batch."""
         if not self.module_.training:  # a callback may have predicted
             self._set_training(True)
         batch = self.method._augment(move(batch, self.device))
-        step = self.method._step(self, batch)
+        step = self._in_parts(self._accumulate, batch)
         if self.processes:
             learnable = (p for _, p in self.get_all_learnable_params())
             self.processes.average_gradients(learnable, len(batch.X))
-        return {"n": len(batch.X), **step}
+        return step
+
+    def _accumulate(self, part, seen):
+        """Leave the mean gradient of a part, and of the samples of the batch before it."""
+        n = len(part.X)
+        self._scale_gradients(seen / n if seen else 1)
+        step = self.method._step(self, part)
+        self._scale_gradients(n / (seen + n))
+        return {"n": n, **step}
+
+    def _scale_gradients(self, factor):
+        if factor != 1:
+            for _, p in self.get_all_learnable_params():
+                if p.grad is not None:
+                    p.grad *= factor
+
+    def _in_parts(self, step, batch):
+        """Make a step of a batch, by parts if the device's memory does not hold it."""
+        n, whole = len(batch.X), not self.method._adds_up
+        try:
+            steps, size = in_parts(step, batch, self.largest_part or n, n if whole else 1,
+                                   self._zero_grad_optimizer)
+        except torch.OutOfMemoryError as error:
+            cannot = (f"Its loss compares the samples of a batch with each other, so that halves "
+                      f"do not add up to it. Lower batch_size={self.batch_size}." if whole
+                      else "Not even a single sample fits.")
+            raise torch.OutOfMemoryError(
+                f"The memory of {self.device} is too small for {type(self.method).__name__}. "
+                f"{cannot} {error}") from error
+        if len(steps) == 1:
+            return steps[0]
+        if size != self.largest_part:
+            self.largest_part = size
+            normalises = any(isinstance(layer, _BatchNorm) for layer in self.module_.modules())
+            warnings.warn(
+                f"The memory of {self.device} is too small for a batch of {n}: it is read in parts "
+                f"of {size}, whose gradients add up to the same step. "
+                + "Batch normalisation has the statistics of the parts." * normalises, stacklevel=2)
+
+        def mean(values):
+            return sum(part["n"] / n * value.detach()
+                       for part, value in zip(steps, values, strict=True))
+
+        return {"n": n, "loss": mean(part["loss"] for part in steps),
+                "y_pred": torch.cat([part["y_pred"] for part in steps]),
+                "terms": {name: mean(part["terms"][name] for part in steps)
+                          for name in steps[0]["terms"]}}
 
     def validation_step(self, batch, **fit_params):
         """Losses of one batch of the validation split, and its share of right answers."""
         self._set_training(False)
         with torch.no_grad():
             batch = move(batch, self.device)
-            output = self.method._output(self.module_, batch)
-            terms = self.method._loss(self.module_, batch, output)
-            return {"n": len(batch.X), "loss": terms["loss"], "y_pred": output.logits,
-                    "terms": {**terms, **self.method._scores(batch, output)}}
+            return self._in_parts(self._look_at, batch)
+
+    def _look_at(self, part, seen):
+        output = self.method._output(self.module_, part)
+        terms = self.method._loss(self.module_, part, output)
+        return {"n": len(part.X), "loss": terms["loss"], "y_pred": output.logits,
+                "terms": {**terms, **self.method._scores(part, output)}}
 
     @property
     def processes(self):

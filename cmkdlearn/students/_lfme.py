@@ -153,6 +153,8 @@ class LFMEDistiller(TorchClassifier):
     def _resume(self, state):
         self.net_.criterion_.weights = state["weights"]
 
+    _adds_up = False  # the pace has to see each sample once
+
     def _loss(self, module, batch, output):
         pace = self.net_.criterion_
         epoch = len(self.net_.history) - 1

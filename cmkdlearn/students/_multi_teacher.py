@@ -152,6 +152,10 @@ class MultiTeacherDistiller(TorchClassifier, TeacherComposition):
         params = {"temperature": self.temperature} if tempered else {}
         return copy.deepcopy(get_loss(self.loss, **params))
 
+    @property
+    def _adds_up(self):  # type: ignore[override]
+        return not self.teachers_ or self.net_.criterion_.min_samples == 1
+
     def _build(self, data):
         module = super()._build(data)
         if self.teachers_ and "feature_maps" in self._criterion().needs:

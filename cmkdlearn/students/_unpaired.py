@@ -298,6 +298,8 @@ class UCMKDStudent(TorchClassifier):
     def _resume(self, state):
         self._bank_rng.bit_generator.state = state
 
+    _adds_up = False  # transport is between batches, and the gradient is that of a step further on
+
     def _step(self, net, batch):
         terms = _Terms(self, net, batch)
         step = self._algorithm_1 if self.bilevel and (terms.fa_steps or terms.la_steps) \

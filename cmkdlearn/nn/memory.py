@@ -1,0 +1,54 @@
+"""Batches that the device's memory does not hold, in parts."""
+
+import torch
+
+from cmkdlearn.nn.data import _each
+
+
+def in_parts(function, batch, size, least=1, undo=lambda: None):
+    """Call a function on parts of a batch, which are halved until the device's memory holds one.
+
+    Parameters
+    ----------
+    function : callable
+        Of a part, and of the number of samples before it.
+    batch : Bunch of Tensor
+    size : int
+        Samples in a part, at most.
+    least : int, default=1
+        Of so many samples or fewer, no halves are made.
+    undo : callable, optional
+        Called before all parts are tried again, in halves.
+
+    Returns
+    -------
+    list
+        What the function returned.
+    int
+        The size that did.
+
+    Raises
+    ------
+    torch.OutOfMemoryError
+        If ``least`` samples are too many.
+    """
+    n = len(batch.X)
+    while True:
+        try:
+            seen, results = 0, []
+            for rows in torch.arange(n).tensor_split(-(-n // size)):
+                part = batch if len(rows) == n else _rows(batch, slice(seen, seen + len(rows)))
+                results.append(function(part, seen))
+                seen += len(rows)
+            return results, size
+        except torch.OutOfMemoryError:
+            if size <= least:
+                raise
+        results, part = [], batch  # only here: the traceback kept the tensors
+        torch.cuda.empty_cache()
+        undo()
+        size = -(-min(size, n) // 2)
+
+
+def _rows(batch, rows):
+    return type(batch)(**{name: _each(value, lambda t: t[rows]) for name, value in batch.items()})
