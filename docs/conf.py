@@ -43,6 +43,7 @@ sphinx_gallery_conf = {
     "abort_on_example_error": True,
     "download_all_examples": False,
     "min_reported_time": 1,
+    "write_computation_times": False,  # its page asks another site for its scripts
     "plot_gallery": "True",
     "show_signature": False,
 }
@@ -62,7 +63,9 @@ html_theme_options = {
     "secondary_sidebar_items": ["page-toc"],
     "show_prev_next": False,
 }
-html_sidebars = {"install": [], "development": []}
+html_context = {"default_mode": "auto"}
+html_sidebars = {page: [] for page in ("install", "development", "evidence", "performance",
+                                       "faults", "checks")}
 
 # What a class inherits from scikit-learn or torch is theirs to document, but for what its users
 # call every day.
