@@ -55,7 +55,8 @@ def dist(session):
     session.run("twine", "check", "--strict", *folder.iterdir())
     (wheel,) = folder.glob("*.whl")
     session.install(*CONSTRAINED, f"cmkdlearn[offline] @ {wheel.as_uri()}")
-    example = re.search(r"```python\n(.*?)```", Path("README.md").read_text(), re.DOTALL)[1]
+    blocks = re.findall(r"```python\n(.*?)```", Path("README.md").read_text(), re.DOTALL)
+    example = next(block for block in blocks if "load_fashion_mini(" in block)
     with session.chdir(folder):  # where no clone is in the way
         session.run("python", "-c", example)
         session.run("uv", "pip", "uninstall", "cmkdlearn")
@@ -71,3 +72,13 @@ def notebooks(session):
         shutil.copy(f"examples/{name}.py", folder)
         session.run("sphinx_gallery_py2jupyter", str(folder / f"{name}.py"))
         session.run("jupyter", "execute", str(folder / f"{name}.ipynb"))
+
+
+@nox.session(python=PYTHONS[0])
+def site(session):
+    """Every page in a headless browser; pictures of some go to the folder named after ``--``."""
+    session.install(*CONSTRAINED, "--editable", ".[docs]", "playwright")
+    session.run("python", "-m", "sphinx", "-b", "html", "-W", "docs", "docs/_build/html")
+    if "CHROMIUM" not in session.env:
+        session.run("playwright", "install", "chromium")
+    session.run("python", "tools/check_site.py", *session.posargs)
