@@ -2,6 +2,7 @@
 
 import copy
 import json
+import logging
 import os
 import tempfile
 from pathlib import Path
@@ -9,6 +10,8 @@ from pathlib import Path
 import numpy as np
 import torch
 from sklearn.base import is_regressor
+from sklearn.metrics import accuracy_score, r2_score
+from sklearn.utils import Bunch
 from sklearn.utils.validation import check_is_fitted
 from torch import nn
 
@@ -17,7 +20,7 @@ from cmkdlearn.nn.data import as_tensor
 from cmkdlearn.nn.inputs import canonical
 from cmkdlearn.nn.modules import Classifier
 
-__all__ = ["export_student"]
+__all__ = ["export_student", "quantize_student"]
 
 TOLERANCE = 1e-5
 
@@ -113,6 +116,73 @@ def export_student(estimator, path, X):
     return difference
 
 
+def quantize_student(estimator, path, X, y):
+    """Write a student's network with weights of eight bits, as ONNX, and say what that costs.
+
+    The weights of linear and convolutional layers become int8, their inputs while they run, by
+    the range that each batch has (dynamic quantisation of ONNX Runtime). A file is about a quarter
+    as large. Whether it is faster too depends on the processor: measure it.
+
+    Parameters
+    ----------
+    estimator : fitted estimator
+        As for :func:`export_student`.
+    path : str or os.PathLike
+        To end in ``.onnx``; needs ``pip install cmkdlearn[onnx]``.
+    X : array-like, or dict of array-like
+        Samples that the estimator was not fitted on.
+    y : array-like of shape (n,) or (n, n_targets)
+        Their labels or targets.
+
+    Returns
+    -------
+    Bunch
+        score, score_float : float
+            Accuracy (a regressor's R²) on ``X``, with eight bits and as it was.
+        difference : float
+            The largest difference between the two programs' outputs.
+        n_bytes, n_bytes_float : int
+            Sizes of the files.
+
+    Raises
+    ------
+    ValueError, TypeError, ImportError
+        As :func:`export_student`.
+
+    Examples
+    --------
+    >>> import os, tempfile
+    >>> from sklearn.datasets import load_digits
+    >>> from cmkdlearn.export import quantize_student
+    >>> from cmkdlearn.students import MultiTeacherDistiller
+    >>> X, y = load_digits(return_X_y=True)
+    >>> student = MultiTeacherDistiller(max_epochs=2, random_state=0).fit(X[:900], y[:900])
+    >>> path = os.path.join(tempfile.mkdtemp(), "student.onnx")
+    >>> cost = quantize_student(student, path, X[900:], y[900:])
+    >>> bool(abs(cost.score - cost.score_float) < 0.02), cost.n_bytes < cost.n_bytes_float / 3
+    (True, True)
+    """
+    path = Path(path)
+    if path.suffix != ".onnx":
+        raise ValueError(f"path={str(path)!r} must end in .onnx: it is ONNX Runtime that computes "
+                         "with eight bits.")
+    with tempfile.TemporaryDirectory(dir=path.parent) as folder:
+        whole, draft = (os.path.join(folder, f"{name}.onnx") for name in ("whole", "draft"))
+        export_student(estimator, whole, X)
+        _write_int8(whole, draft)
+        said, said_whole = (_read_onnx(file)(_samples(estimator, X)) for file in (draft, whole))
+        sizes = {"n_bytes": os.path.getsize(draft), "n_bytes_float": os.path.getsize(whole)}
+        os.replace(draft, path)
+
+    def score(output):
+        if is_regressor(estimator):
+            return float(r2_score(y, output))
+        return float(accuracy_score(y, estimator.classes_[output.argmax(axis=1)]))
+
+    return Bunch(score=score(said), score_float=score(said_whole),
+                 difference=float(np.abs(said - said_whole).max()), **sizes)
+
+
 class _Program(nn.Module):
     """From samples as the user has them to what the estimator says of them."""
 
@@ -173,6 +243,20 @@ def _write_onnx(program, path, classes):
     converted = torch.onnx.export(program, dynamo=True, verbose=False, input_names=["X"])
     converted.model.metadata_props["classes"] = classes  # type: ignore[union-attr]
     converted.save(path)  # type: ignore[union-attr]
+
+
+def _write_int8(source, path):
+    import onnx
+    from onnxruntime.quantization import QuantType, quantize_dynamic
+
+    model = onnx.load(source)
+    del model.graph.value_info[:]  # shapes that the converter's own optimisation left wrong
+    disabled = logging.root.manager.disable
+    logging.disable(logging.WARNING)  # a hint, on the root logger, at preparing what is prepared
+    try:
+        quantize_dynamic(model, path, weight_type=QuantType.QInt8)
+    finally:
+        logging.disable(disabled)
 
 
 def _read_onnx(path):

@@ -21,7 +21,7 @@ from cmkdlearn.base import take
 __all__ = ["compare", "corrected_ttest", "expected_calibration_error"]
 
 METRICS = ("accuracy", "macro_f1", "log_loss", "calibration_error")
-COSTS = ("fit_seconds", "n_parameters")
+COSTS = ("fit_seconds", "ms_per_sample", "n_parameters", "n_bytes")
 # What a like-for-like comparison holds equal, besides all that begins with the prefixes
 SHARED = ("module", "modality", "augmentation", "max_epochs", "batch_size", "lr", "optimizer",
           "label_smoothing", "early_stopping", "validation_fraction", "n_iter_no_change")
@@ -45,8 +45,8 @@ def compare(estimators, X, y, *, cv=None, random_state=None, n_jobs=None):
         Of the folds; and each split has a seed, which every ``random_state`` of an estimator (its
         teachers' included) that is None is set to.
     n_jobs : int, default=None
-        Fits that run at a time. Fits in parallel slow each other down: to compare ``fit_seconds``
-        leave it at None.
+        Fits that run at a time. They slow each other down: to compare ``fit_seconds`` and
+        ``ms_per_sample`` leave it at None.
 
     Returns
     -------
@@ -55,8 +55,9 @@ def compare(estimators, X, y, *, cv=None, random_state=None, n_jobs=None):
             In the order given.
         scores : dict of str to ndarray of shape (n_estimators, n_splits)
             ``accuracy``, ``macro_f1``, ``log_loss`` (nats) and ``calibration_error`` on the test
-            folds, ``fit_seconds``, and ``n_parameters`` of the network that predicts; NaN where
-            there is none.
+            folds, ``fit_seconds``, ``ms_per_sample`` (milliseconds that ``predict`` takes for
+            the test fold, divided by its samples), and ``n_parameters`` and ``n_bytes`` (with
+            buffers) of the network that predicts; NaN where there is none.
         table : dict of str to list
             A row an estimator, for ``pandas.DataFrame(result.table)``: ``mean_...`` and ``std_...``
             of all scores, and for the first four the mean difference ``diff_...`` to the first
@@ -239,11 +240,13 @@ def _score(estimator, X, y, train, test):
     estimator.fit(take(X, train), y[train])
     seconds = time.perf_counter() - start
     X_test, y_test = take(X, test), y[test]
+    start = time.perf_counter()
     predicted = estimator.predict(X_test)
+    ms_per_sample = 1000 * (time.perf_counter() - start) / len(y_test)
     scores = {"accuracy": accuracy_score(y_test, predicted),
               "macro_f1": f1_score(y_test, predicted, average="macro", zero_division=0),
               "log_loss": np.nan, "calibration_error": np.nan,
-              "fit_seconds": seconds, "n_parameters": _n_parameters(estimator)}
+              "fit_seconds": seconds, "ms_per_sample": ms_per_sample, **_size(estimator)}
     if hasattr(estimator, "predict_proba"):
         p = np.asarray(estimator.predict_proba(X_test), dtype=float)
         codes = label_codes(y_test, estimator.classes_)
@@ -254,11 +257,13 @@ def _score(estimator, X, y, train, test):
     return scores
 
 
-def _n_parameters(estimator):
+def _size(estimator):
     last = estimator[-1] if isinstance(estimator, Pipeline) else estimator
     if not hasattr(last, "net_"):
-        return np.nan
-    return sum(parameter.numel() for parameter in last.net_.module_.parameters())
+        return {"n_parameters": np.nan, "n_bytes": np.nan}
+    parameters, buffers = list(last.net_.module_.parameters()), last.net_.module_.buffers()
+    return {"n_parameters": sum(part.numel() for part in parameters),
+            "n_bytes": sum(part.nbytes for part in [*parameters, *buffers])}
 
 
 def _table(names, scores, ratio):

@@ -12,7 +12,7 @@ from sklearn.exceptions import NotFittedError
 from sklearn.linear_model import LogisticRegression
 from torch import nn
 
-from cmkdlearn.export import export_student
+from cmkdlearn.export import export_student, quantize_student
 from cmkdlearn.students import (
     DistilledRegressor,
     FusionClassifier,
@@ -99,6 +99,30 @@ def test_onnx_says_the_same(name, tmp_path):
     if name != "regressor":
         assert json.loads(session.get_modelmeta().custom_metadata_map["classes"]) == list(range(10))
     assert [path.name for path in tmp_path.iterdir()] == ["student.onnx"]
+
+
+@pytest.mark.parametrize("name", ["table", "bytes, channels last", "regressor"])
+def test_eight_bits_and_what_they_cost(name, tmp_path):
+    pytest.importorskip("onnxscript")
+    onnxruntime = pytest.importorskip("onnxruntime")
+    estimator, X, y = CASES[name]
+    estimator.fit(X, y)
+    cost = quantize_student(estimator, tmp_path / "small.onnx", X, y)
+    said = onnxruntime.InferenceSession(tmp_path / "small.onnx").run(
+        None, {"X": X if X.dtype == np.uint8 else np.float32(X)})[0]
+    expected = (estimator.predict if name == "regressor" else estimator.predict_proba)(X)
+    assert cost.difference == pytest.approx(np.abs(said - expected).max(), rel=1e-3)
+    assert 1e-7 < cost.difference / np.abs(expected).max() < 0.1
+    assert cost.score_float == pytest.approx(estimator.score(X, y), rel=1e-5)
+    if name != "regressor":
+        assert cost.score == np.mean(said.argmax(axis=1) == y)
+    assert cost.n_bytes == (tmp_path / "small.onnx").stat().st_size < cost.n_bytes_float
+    assert [path.name for path in tmp_path.iterdir()] == ["small.onnx"]
+
+
+def test_eight_bits_are_onnx(tmp_path):
+    with pytest.raises(ValueError, match="must end in .onnx"):
+        quantize_student(UnimodalTeacher(**fast).fit(X, y), tmp_path / "student.pt2", X, y)
 
 
 @pytest.mark.slow
