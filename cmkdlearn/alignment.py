@@ -81,14 +81,14 @@ class Transport(NamedTuple):
 
 
 def sinkhorn(cost, a=None, b=None, *, reg="auto", max_iter=1000, tol=1e-3, potential=None):
-    r"""Entropic optimal transport [1]_, in the log domain.
+    r"""Entropic optimal transport, in the log domain.
 
     .. math:: \min_P \langle P, C \rangle + \varepsilon\,\mathrm{KL}(P \,\|\, a b^\top)
               \quad\text{with}\quad P 1 = a,\; P^\top 1 = b
 
-    Kernels are formed around the current potentials [2]_, so that no cost and no
-    :math:`\varepsilon` makes them vanish, and between two of them an iteration is two products of
-    a matrix and a vector.
+    This is the distance of [1]_. Kernels are formed around the current potentials [2]_, so that no
+    cost and no :math:`\varepsilon` makes them vanish, and between two of them an iteration is two
+    products of a matrix and a vector.
 
     Parameters
     ----------

@@ -32,7 +32,7 @@ def report():
                 _figure(experiment, results, OUT / f"{name}-{scale}.png")
     (OUT / "claims.inc").write_text(_list_table(
         ["what the papers say", "where", "here", "effect", "measured as"], claims,
-        widths=[28, 12, 14, 18, 28]))
+        widths=[27, 12, 16, 18, 27]))
     (OUT / "sections.inc").write_text("\n".join(sections))
     (OUT / "missing.inc").write_text(f"Not run so far, or not to the end: {', '.join(missing)}.\n"
                                      if missing else "All of them were run.\n")

@@ -10,11 +10,12 @@ LUMINANCE = (0.299, 0.587, 0.114)  # of R, G and B (ITU-R BT.601)
 
 
 def make_mnistm(X, backgrounds=None, *, gamma=0.5, random_state=None):
-    r"""Blend grey images with patches of greyscale photographs, as in MNIST-M [1]_.
+    r"""Blend grey images with patches of greyscale photographs, as in MNIST-M.
 
     .. math:: x' = \gamma\, x + (1 - \gamma)\, b
 
-    where *b* is a patch of the image's size, cut at random out of a photograph drawn at random.
+    where *b* is a patch of the image's size, cut at random out of a photograph drawn at random
+    [1]_.
 
     Parameters
     ----------

@@ -29,7 +29,9 @@ class Unpaired(NamedTuple):
 
 
 def make_unpaired(X, y, *, student, teacher, preset="medium", random_state=None):
-    """Tear paired modalities apart, in the three ways of UCMKD [1]_, Table 14.
+    """Tear paired modalities apart, in the three ways of UCMKD.
+
+    They are those of [1]_, Table 14.
 
     Parameters
     ----------

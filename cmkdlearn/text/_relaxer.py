@@ -16,13 +16,13 @@ CHUNK_BYTES = 2**26
 
 
 class WordNetRelaxer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
-    """Relaxed text for images, without a look at their labels: Algorithm 1 of [1]_.
+    """Relaxed text for images, without a look at their labels.
 
-    The images' embeddings are clustered into M centres m_k. Each candidate noun n_i goes to its
-    most similar centre, arg max over k of S_ki = m_k · n_i, and in each cluster the nouns of
-    highest softmax(S_ki) stay, the softmax running over the centres: how surely a noun belongs to
-    this one. An image's relaxed text is the most similar noun of its own cluster, the one of the
-    nearest centre.
+    Algorithm 1 of [1]_: the images' embeddings are clustered into M centres m_k. Each candidate
+    noun n_i goes to its most similar centre, arg max over k of S_ki = m_k · n_i, and in each
+    cluster the nouns of highest softmax(S_ki) stay, the softmax running over the centres: how
+    surely a noun belongs to this one. An image's relaxed text is the most similar noun of its own
+    cluster, the one of the nearest centre.
 
     Parameters
     ----------
