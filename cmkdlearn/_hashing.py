@@ -3,6 +3,8 @@
 import torch
 from joblib.hashing import NumpyHasher
 
+import cmkdlearn
+
 
 class _Hasher(NumpyHasher):
     """joblib's, for which two equal tensors are two: it sees where they lie in memory."""
@@ -15,8 +17,11 @@ class _Hasher(NumpyHasher):
 
 
 def content_hash(value):
-    """Return a hexadecimal digest; that of equal networks, or estimators of them, is equal."""
-    return _Hasher("md5").hash(value)
+    """Return a hexadecimal digest; that of equal networks, or estimators of them, is equal.
+
+    Another version of the library has another, so that it does not read what this one kept.
+    """
+    return _Hasher("md5").hash((cmkdlearn.__version__, value))
 
 
 class ByContent:

@@ -37,7 +37,6 @@ from skorch.utils import noop
 from torch import nn
 from torch.utils.data import DataLoader
 
-import cmkdlearn
 from cmkdlearn._hashing import content_hash
 from cmkdlearn._labels import UNLABELLED, encode_labels
 from cmkdlearn._validation import check_number, check_option
@@ -358,7 +357,7 @@ class TorchEstimator(BaseEstimator):
         old = self.net_.module_.state_dict() if len(self.net_.history) else None
         try:
             return content_hash([type(self).__qualname__, params, len(data["X"]),
-                                 TensorData(**data)[rows], old, cmkdlearn.__version__])
+                                 TensorData(**data)[rows], old])
         except Exception as error:  # pickling fails in many ways
             raise ValueError(f"checkpoint={self.checkpoint!r} needs parameters that can be "
                              f"pickled, to know this training again. {error}") from error

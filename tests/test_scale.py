@@ -13,10 +13,13 @@ import numpy as np
 import pytest
 import torch
 from sklearn.base import clone
+from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV
 from skorch.callbacks import Callback
 from torch import nn
+from torch.utils.data import Dataset
 
+import cmkdlearn
 from cmkdlearn.losses import LOSSES, Output, get_loss
 from cmkdlearn.nn.data import BatchLoader, TensorData
 from cmkdlearn.nn.processes import Processes
@@ -432,6 +435,42 @@ def test_ray_gives_what_one_process_gives():
         same_as_serial("ray")
     finally:
         ray.shutdown()
+
+
+# -------------------------------------------------------------------- what others left, or lost
+
+class Counting(LogisticRegression):
+    fits = 0
+
+    def fit(self, X, y):
+        Counting.fits += 1
+        return super().fit(X, y)
+
+
+def test_what_another_version_kept_is_not_read(tmp_path, monkeypatch):
+    def fits():
+        before = Counting.fits
+        MultiTeacherDistiller([("t", Counting())], memory=str(tmp_path), **TRAINING).fit(X, y)
+        return Counting.fits - before
+
+    assert [fits(), fits()] == [1, 0]
+    monkeypatch.setattr(cmkdlearn, "__version__", "9.9")
+    assert [fits(), fits()] == [1, 0]
+
+
+class Deadly(Dataset):
+    def __len__(self):
+        return len(X)
+
+    def __getitem__(self, i):
+        if i == 40 and torch.utils.data.get_worker_info():
+            os.kill(os.getpid(), signal.SIGKILL)
+        return X[i]
+
+
+def test_a_lost_worker_is_an_error_that_names_it():
+    with pytest.raises(RuntimeError, match=r"DataLoader worker \(pid.*exited unexpectedly"):
+        MultiTeacherDistiller(iterator_train__num_workers=1, **TRAINING).fit(Deadly(), y)
 
 
 def free_port():
