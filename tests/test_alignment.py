@@ -79,6 +79,12 @@ def test_batch_is_its_problems():
     assert together.error.max() <= 1e-10 and together.n_iter < 1000
 
 
+def test_an_exact_plan_is_good_enough():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert sinkhorn(torch.ones(1, 1), tol=0).error == 0
+
+
 def test_weights_of_a_batch():
     C = torch.stack([METRICS["l2"](features(5, 3, s), features(4, 3, s + 10)) for s in range(2)])
     a, b = torch.stack([weights(5, 1), weights(5, 2)]), weights(4, 3)  # of each problem, and of all
@@ -190,9 +196,11 @@ def test_tiny_absolute_regularisation_does_not_underflow(cost_over_reg):
 
 
 def test_digits_of_single_precision():
-    """A constant has no say in the plan; beside it single precision has no digits for the potentials."""
-    D = torch.randint(512, (6, 7), generator=torch.Generator().manual_seed(0)) / 64
-    plan = sinkhorn(D + 2.0**16, reg=1.0, tol=1e-6).plan
+    """What is added to a row or a column does not change the plan, but uses up its digits."""
+    generator = torch.Generator().manual_seed(0)
+    D = torch.randint(512, (6, 7), generator=generator) / 64
+    rows, columns = (1024.0 * torch.randint(64, size, generator=generator) for size in ((6, 1), (1, 7)))
+    plan = sinkhorn(D + rows + columns, reg=1.0, tol=1e-6).plan
     assert plan.dtype == torch.float32
     torch.testing.assert_close(plan, sinkhorn(D, reg=1.0, tol=1e-6).plan, rtol=1e-4, atol=1e-9)
 

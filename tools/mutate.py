@@ -17,13 +17,14 @@ import importlib.machinery
 import json
 import os
 import random
+import resource
 import signal
 import sys
 import time
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-PATIENCE = 60  # seconds beyond three times what its tests take, until a mutant counts as hanging
+PATIENCE = 60  # seconds of a processor, beyond three times what its tests take, that a mutant gets
 
 SWAPPED = {ast.Lt: ast.LtE, ast.LtE: ast.Lt, ast.Gt: ast.GtE, ast.GtE: ast.Gt, ast.Eq: ast.NotEq,
            ast.NotEq: ast.Eq, ast.Is: ast.IsNot, ast.IsNot: ast.Is, ast.In: ast.NotIn,
@@ -77,6 +78,15 @@ def sites(node):
             yield from sites(child)
 
 
+def described(mutant):
+    """Where a mutant is and what it changes, with room for the reason why it may live."""
+    file, _, holder, key, new = mutant
+    return {"file": str(Path(file).relative_to(ROOT)), "line": holder[key].lineno,
+            "column": holder[key].col_offset,
+            "from": ast.unparse(holder[key]).partition("\n")[0],
+            "to": ast.unparse(new).partition("\n")[0], "reason": ""}
+
+
 class Selection:
     """Plugin of pytest: records which tests reach which lines, or runs only those named."""
 
@@ -100,18 +110,23 @@ class Selection:
 
 
 def forked(function, seconds):
-    """What function returns in a process of its own: a small integer; None if it takes too long."""
+    """What function returns, a small integer, in a process with so many seconds of a processor.
+
+    None if it takes more; or ten times as long by the clock, as others may be at work.
+    """
     child = os.fork()
     if not child:
         os.setsid()  # so that what it starts can be ended with it
+        resource.setrlimit(resource.RLIMIT_CPU, (int(seconds), int(seconds) + 1))
         null = os.open(os.devnull, os.O_WRONLY)
         os.dup2(null, 1), os.dup2(null, 2)
         os._exit(int(function()))
-    end = time.monotonic() + seconds
+    end = time.monotonic() + 10 * seconds
     while time.monotonic() < end:
         pid, status = os.waitpid(child, os.WNOHANG)
         if pid:
-            return os.waitstatus_to_exitcode(status)
+            code = os.waitstatus_to_exitcode(status)
+            return None if code in (-signal.SIGXCPU, -signal.SIGKILL) else code
         time.sleep(0.02)
     os.killpg(child, signal.SIGKILL)
     os.waitpid(child, 0)
@@ -170,6 +185,8 @@ def main():
     parser.add_argument("--sample", type=int, help="so many mutants, drawn at random; else all")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, help="JSON with one entry for each path")
+    parser.add_argument("--survivors", action="store_true",
+                        help="only those of --out, with new tests and the same code")
     options = parser.parse_args()
     os.chdir(ROOT)
     os.environ.update(CI="true", OMP_NUM_THREADS="1")  # hypothesis draws the same examples
@@ -184,7 +201,12 @@ def main():
         tree = ast.parse(Path(file).read_text())
         mutants += [(file, tree, *site) for site in sites(tree)]
     every = len(mutants)
-    if options.sample and options.sample < every:
+    known = json.loads(options.out.read_text()) if options.out and options.out.exists() else {}
+    before = known.get(name, {"killed": 0, "hung": 0, "survived": []})
+    if options.survivors:
+        mutants = [mutant for mutant in mutants
+                   if described(mutant) in [{**one, "reason": ""} for one in before["survived"]]]
+    elif options.sample and options.sample < every:
         mutants = random.Random(options.seed).sample(mutants, options.sample)
 
     # what others wrote is imported once, what is here anew in every process
@@ -196,11 +218,10 @@ def main():
         del sys.modules[module]
     lines, seconds = reaching(files, options.tests)
 
-    known = json.loads(options.out.read_text()) if options.out and options.out.exists() else {}
-    reasons = {(s["file"], s["from"], s["to"]): s["reason"]
-               for s in known.get(name, {}).get("survived", [])}
+    reasons = {(one["file"], one["from"], one["to"]): one["reason"] for one in before["survived"]}
     counts, survived = collections.Counter(), []
-    for file, tree, holder, key, new in mutants:
+    for mutant in mutants:
+        entry, (file, tree, holder, key, new) = described(mutant), mutant
         old, holder[key] = holder[key], new
         last = old.test.end_lineno if isinstance(old, ast.If) else old.end_lineno
         span = range(old.lineno, last + 1)
@@ -215,17 +236,16 @@ def main():
         holder[key] = old
         outcome = "hung" if code is None else "killed" if code else "survived"
         counts[outcome] += 1
-        where = {"file": str(Path(file).relative_to(ROOT)), "line": old.lineno,
-                 "from": ast.unparse(old).partition("\n")[0],
-                 "to": ast.unparse(new).partition("\n")[0]}
-        print(f"{outcome:8} {where['file']}:{where['line']}  {where['from']}  ->  {where['to']}"
-              f"  ({len(keep)} tests)", flush=True)
+        print("{:8} {file}:{line}  {from}  ->  {to}".format(outcome, **entry),
+              f" ({len(keep)} tests)", flush=True)
         if outcome == "survived":
-            reason = reasons.get((where["file"], where["from"], where["to"]), "")
-            survived.append({**where, "reason": reason})
+            reason = reasons.get((entry["file"], entry["from"], entry["to"]), "")
+            survived.append({**entry, "reason": reason})
     print(f"{every} mutants, {len(mutants)} tried: {dict(counts)}")
     if options.out:
-        known[name] = {"mutants": every, "tried": len(mutants), "seed": options.seed,
+        if options.survivors:
+            counts.update(killed=before["killed"], hung=before["hung"])
+        known[name] = {"mutants": every, "tried": counts.total(), "seed": options.seed,
                        "killed": counts["killed"], "hung": counts["hung"], "survived": survived}
         options.out.write_text(json.dumps(known, indent=1) + "\n")
 
