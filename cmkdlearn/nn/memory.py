@@ -35,11 +35,11 @@ def in_parts(function, batch, size, least=1, undo=lambda: None):
     n = len(batch.X)
     while True:
         try:
-            seen, results = 0, []
-            for rows in torch.arange(n).tensor_split(-(-n // size)):
-                part = batch if len(rows) == n else _rows(batch, slice(seen, seen + len(rows)))
-                results.append(function(part, seen))
-                seen += len(rows)
+            results, count = [], -(-n // size)
+            for i in range(count):
+                start, stop = n * i // count, n * (i + 1) // count
+                part = batch if count == 1 else _rows(batch, slice(start, stop))
+                results.append(function(part, start))
             return results, size
         except torch.OutOfMemoryError:
             if size <= least:
