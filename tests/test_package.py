@@ -88,7 +88,6 @@ def test_papers_are_cited_alike():
     assert papers[0] == papers[1] and len(papers[0]) == 3
 
 
-@pytest.mark.slow
 def included(text):
     """What a page asks for by name, and Sphinx does not make."""
     names = re.findall(r"\.\. (?:include|image|figure):: (\S+)", text)
@@ -104,6 +103,7 @@ def test_what_a_page_includes_is_committed(page):
     assert not [name for name in names if not (folder / name).exists()]
 
 
+@pytest.mark.slow
 def test_distributions_carry_data_and_licences(tmp_path):
     subprocess.run([sys.executable, "-m", "build", "--no-isolation", "--outdir", tmp_path, ROOT], check=True)
     (wheel,), (sdist,) = tmp_path.glob("*.whl"), tmp_path.glob("*.tar.gz")
