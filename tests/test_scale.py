@@ -208,12 +208,14 @@ def test_bfloat16_is_used_in_training_and_only_there(alone):
     ({"accelerator__mixed_precision": "fp16"}, ValueError, 'train in "bf16"'),
     ({"accelerator__gradient_accumulation_steps": 2}, ValueError, "leave it at 1"),
     ({"accelerator__distributed_type": SimpleNamespace(name="FSDP")}, ValueError, "FSDP"),
+    ({"accelerator__num_processes": 1}, ValueError, "2 processes were started, but Accelerate knows of 1"),
     ({"random_state": None}, ValueError, "random_state=None"),
     ({"random_state": np.random.RandomState(0)}, ValueError, "use an integer"),
     ({"device": "cpu"}, ValueError, 'use device="auto"'),
     ({"iterator_train": torch.utils.data.DataLoader}, ValueError, "iterator_train=DataLoader"),
 ])
-def test_what_accelerate_cannot_do_here_is_refused(params, error, message):
+def test_what_accelerate_cannot_do_here_is_refused(params, error, message, monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", "2")
     params = {"accelerator": Accelerator, **TRAINING, **params}
     with pytest.raises(error, match=re.escape(message)):
         MultiTeacherDistiller(**params).fit(X, y)

@@ -1,6 +1,7 @@
 """Training in several processes, each of which sees its share of every batch."""
 
 import contextlib
+import os
 
 import torch
 
@@ -44,6 +45,11 @@ def make_accelerator(make, params, random_state):
         raise ValueError(f"accelerate launches {accelerator.distributed_type.name}, which splits "
                          "the network; here every process holds the whole of it. Use one of "
                          f"{', '.join(KINDS)}.")
+    started = int(os.environ.get("WORLD_SIZE", 1))  # by torchrun, or accelerate launch
+    if started != accelerator.num_processes:
+        raise ValueError(f"{started} processes were started, but Accelerate knows of "
+                         f"{accelerator.num_processes}, so that each would train alone. Without "
+                         "GPUs it needs accelerator__cpu=True.")
     if accelerator.num_processes > 1 and (random_state is None or hasattr(random_state, "rand")):
         raise ValueError(f"random_state={random_state!r} lets each of the "
                          f"{accelerator.num_processes} processes begin from other weights and "
