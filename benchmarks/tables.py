@@ -188,6 +188,23 @@ def _at_most(target):
 
 
 def _read(name):
+def mutation():
+    """Mutants of each part, and those that no test notices (``tools/mutate.py``)."""
+    parts = _read("mutation")
+    rows = [[f"``{name}``", f"{part['mutants']:,}", part["tried"], part["killed"] + part["hung"],
+             len(part["survived"])] for name, part in parts.items()]
+    left = [[f"``{one['file'].removeprefix('cmkdlearn/')}:{one['line']}``",
+             f"``{one['from']}``", f"``{one['to']}``", one["reason"]]
+            for part in parts.values() for one in part["survived"]]
+    seeds = ", ".join(sorted({str(part["seed"]) for part in parts.values()}))
+    text = _csv_table(["part", "mutants", "tried", "killed", "left"], rows) + (
+        f"\nThose that were tried were drawn at random (seed {seeds}).\n")
+    if left:
+        text += "\nWhat is left, and why:\n\n"
+        text += _csv_table(["where", "code", "mutant", "why"], left)
+    return text
+
+
     return json.loads((FOLDER / f"{name}.json").read_text())
 
 
@@ -202,13 +219,14 @@ def _interval(mean, interval):
 
 def _csv_table(head, rows):
     lines = [".. csv-table::", "   :header: " + ", ".join(f'"{cell}"' for cell in head), ""]
-    lines += ["   " + ", ".join(f'"{cell}"' for cell in row) for row in rows]
+    lines += ["   " + ", ".join('"{}"'.format(str(cell).replace('"', '""')) for cell in row)
+              for row in rows]
     return "\n".join(lines) + "\n"
 
 
 def main():
     for table in (wordnet_students, speed, floors, growth, unpaired_speed,
-                  cch_pairs, information):
+                  cch_pairs, information, mutation):
         (FOLDER / f"{table.__name__}.inc").write_text(table())
 
 
