@@ -179,15 +179,6 @@ def information():
             "thread, beside other work.\n")
 
 
-def _range(ratios):
-    return f"{ratios['median']:.2f} [{ratios['min']:.2f}, {ratios['max']:.2f}]"
-
-
-def _at_most(target):
-    return "" if target is None else f"at most {target}"
-
-
-def _read(name):
 def mutation():
     """Mutants of each part, and those that no test notices (``tools/mutate.py``)."""
     parts = _read("mutation")
@@ -205,6 +196,15 @@ def mutation():
     return text
 
 
+def _range(ratios):
+    return f"{ratios['median']:.2f} [{ratios['min']:.2f}, {ratios['max']:.2f}]"
+
+
+def _at_most(target):
+    return "" if target is None else f"at most {target}"
+
+
+def _read(name):
     return json.loads((FOLDER / f"{name}.json").read_text())
 
 
