@@ -92,10 +92,11 @@ class TestAlgorithm1:
         np.testing.assert_allclose(fitted.cluster_centers_, normalize(kmeans.cluster_centers_),
                                    atol=1e-6)
 
-    def test_mini_batches_above_a_size(self, monkeypatch):
+    @pytest.mark.parametrize(("above", "method"), [(-1, MiniBatchKMeans), (0, KMeans)])
+    def test_mini_batches_above_a_size(self, monkeypatch, above, method):
         X, N = problem()
-        monkeypatch.setattr(_relaxer, "MINI_BATCH_ABOVE", len(X) - 1)
-        kmeans = MiniBatchKMeans(7, n_init=1, random_state=0).fit(normalize(X).astype(np.float32))
+        monkeypatch.setattr(_relaxer, "MINI_BATCH_ABOVE", len(X) + above)
+        kmeans = method(7, n_init=1, random_state=0).fit(normalize(X).astype(np.float32))
         np.testing.assert_allclose(relaxer(N).fit(X).cluster_centers_,
                                    normalize(kmeans.cluster_centers_), atol=1e-6)
 
@@ -105,6 +106,10 @@ class TestAlgorithm1:
         X, N = problem(n)
         fitted = relaxer(N, n_clusters="auto", n_classes=n_classes).fit(X)
         assert fitted.cluster_centers_.shape == (n_clusters, 6)
+
+    def test_one_class_is_assumed(self):
+        X, N = problem(50)
+        assert len(relaxer(N, n_clusters="auto").fit(X).cluster_centers_) == 3
 
     def test_auto_clusters_are_never_more_than_distinct_images(self):
         X, N = problem(4)

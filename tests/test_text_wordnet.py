@@ -147,6 +147,11 @@ class TestCandidates:
         with pytest.raises(ValueError, match=message):
             nouns.candidates(**conditions)
 
+    @pytest.mark.parametrize("limit", ["max_words", "max_length"])
+    def test_limits_are_whole_numbers(self, nouns, limit):
+        with pytest.raises(TypeError, match=f"{limit}=2.5 is a float; it must be an integer"):
+            nouns.candidates(**{limit: 2.5})
+
 
 class TestAsset:
     def test_is_small_and_comes_with_its_licence(self):
