@@ -395,6 +395,10 @@ def test_bad_dtypes_are_refused(x):
     ({"margins": "uniform"}, ValueError, "margins='uniform'"),
     ({"n_repeats": 0}, ValueError, "n_repeats=0"),
     ({"n_repeats": 1.5}, TypeError, "n_repeats=1.5"),
+    ({"n_neighbors": 1.5}, TypeError, "n_neighbors=1.5"),
+    *[({"estimator": "latent", count: 1.5}, TypeError, f"{count}=1.5")
+      for count in ("n_latent", "hidden", "n_neighbors", "max_epochs", "batch_size", "patience")],
+    ({"estimator": "mine", "hidden": 1.5}, TypeError, "hidden=1.5"),
     ({"discrete_x": "no"}, ValueError, "discrete_x='no'"),
     ({"discrete_x": True}, ValueError, "most of its values occur only once"),
     ({"device": "abacus"}, ValueError, "device='abacus'"),

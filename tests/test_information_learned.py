@@ -269,6 +269,15 @@ def test_too_few_samples_are_said_to_be():
         mutual_information(*correlated(19, 2, 0.5), "mine")
 
 
+@pytest.mark.parametrize(("n_neighbors", "least"), [(1, 9), (5, 11)])
+def test_the_least_that_latent_needs(n_neighbors, least):
+    x, y = correlated(least, 2, 0.5)
+    params = {"n_neighbors": n_neighbors, "max_epochs": 1, "random_state": 0}
+    with pytest.raises(ValueError, match=f"needs more than {least - 1} samples; there are {least - 1}"):
+        mutual_information(x[1:], y[1:], "latent", **params)
+    assert np.isfinite(mutual_information(x, y, "latent", **params).estimate)
+
+
 def test_a_class_of_one_sample_says_nothing():
     x = np.random.default_rng(0).normal(size=(30, 2))
     y = np.array([0] * 29 + [1])

@@ -374,6 +374,14 @@ def test_parameters_that_cannot_be(name, params, message):
         get_loss(name, **params)
 
 
+@pytest.mark.parametrize(("name", "count"), [
+    ("norm", "n"), ("crd", "dim"), ("crd", "bank_size"), ("review", "width"), ("fitnet", "hint"),
+    ("wkd", "n_iter")])
+def test_counts_are_whole_numbers(name, count):
+    with pytest.raises(TypeError, match=f"{count}=2.5 is a float; it must be an integer"):
+        get_loss(name, **{count: 2.5})
+
+
 @pytest.mark.parametrize("name", ["fitnet", "norm"])
 def test_hints_that_are_not_there(name):
     s, t = sides()

@@ -217,6 +217,8 @@ class TestEstimator:
         ({"n_clusters": "Auto"}, ValueError, "n_clusters='Auto'.*'auto'"),
         ({"n_clusters": 2.5}, TypeError, "n_clusters=2.5"),
         ({"n_classes": 0}, ValueError, "n_classes=0"),
+        ({"n_classes": 1.5}, TypeError, "n_classes=1.5"),
+        ({"nouns_per_cluster": 1.5}, TypeError, "nouns_per_cluster=1.5"),
     ])
     def test_bad_input(self, params, error, message):
         X, N = problem()
