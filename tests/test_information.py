@@ -414,6 +414,9 @@ def test_bad_parameters_are_refused(params, error, message):
 def test_copulas_need_more_samples_than_columns(name):
     with pytest.raises(ValueError, match="needs more than"):
         mi(*normal(20, 15, 0.5), name)
+    with pytest.raises(ValueError, match="needs more than 11 samples for 10 columns; there are 11"):
+        mi(*normal(11, 5, 0.5), name)
+    assert np.isfinite(mi(*normal(12, 5, 0.5), name).estimate)
     assert np.isfinite(mi(*normal(20, 15, 0.5), "auto").estimate)
 
 

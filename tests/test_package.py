@@ -1,5 +1,6 @@
 """The package as a whole: what importing it costs, what it promises, and what is shipped."""
 
+import ast
 import importlib
 import importlib.metadata
 import inspect
@@ -71,6 +72,29 @@ def test_docstring_fits_the_signature(package, name):
     assert " ".join(doc["Summary"]).endswith(".")
     documented = {name for entry in doc["Parameters"] for name in entry.name.split(", ")}
     assert documented == set(parameters(described))
+
+
+def documented_defaults():
+    """The (name, function, parameter, default) that docstrings state."""
+    for package, name in DOCUMENTED:
+        described = getattr(importlib.import_module(package), name)
+        function = described.__init__ if inspect.isclass(described) else described
+        for entry in get_doc_object(described)["Parameters"]:
+            names, (_, _, stated) = entry.name.split(", "), entry.type.partition("default=")
+            if stated and not stated.isupper() and not names[0].startswith("*"):  # a constant's name
+                values = ast.literal_eval(f"[{stated}]")
+                for parameter, value in zip(names, values if len(values) > 1 else values * len(names),
+                                            strict=True):
+                    yield name, function, parameter, value
+
+
+def test_defaults_are_those_documented():
+    wrong, n = [], 0
+    for name, function, parameter, stated in documented_defaults():
+        found = inspect.signature(function).parameters[parameter].default
+        wrong += [(name, parameter, found, stated)] * (repr(found) != repr(stated))
+        n += 1
+    assert n > 200 and not wrong
 
 
 def test_reference_lists_what_is_public():
