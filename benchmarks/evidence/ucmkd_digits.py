@@ -103,8 +103,8 @@ CLAIMS = [
     Claim("The bound holds on held-out data.", "Figure 3",
           lambda r: np.min([r.over_seeds(cell, name, "bound") - r.over_seeds(cell, name, "error")
                             for cell in r.names(0) for name in UNPAIRED], axis=0),
-          "bound less error of the student, the least over cells and methods", margin=0.0, scale=1, unit="nats",
-          headline=True),
+          "bound less error of the student, the least over cells and methods", margin=0.0, scale=1,
+          unit="nats", headline=True),
     Claim("The bound is tight.", "Figure 3",
           lambda r: np.mean([2 * r.over_seeds(cell, name, "error")
                              - r.over_seeds(cell, name, "bound")
