@@ -374,6 +374,18 @@ def test_parameters_that_cannot_be(name, params, message):
         get_loss(name, **params)
 
 
+@pytest.mark.parametrize("who", ["student", "teacher"])
+@pytest.mark.parametrize("position", [0, 1])
+def test_nan_in_a_map_is_blamed_on_its_source(who, position):
+    pair = dict(zip(("student", "teacher"), sides(), strict=True))
+    loss = built("review", *pair.values())
+    maps = [fm.clone() for fm in pair[who].feature_maps]
+    maps[position][2, 1, 0, 0] = math.nan
+    pair[who] = pair[who]._replace(feature_maps=tuple(maps))
+    with pytest.raises(FloatingPointError, match=f"The {who}'s feature maps are NaN or infinite in review"):
+        loss(*pair.values())
+
+
 @pytest.mark.parametrize(("name", "count"), [
     ("norm", "n"), ("crd", "dim"), ("crd", "bank_size"), ("review", "width"), ("fitnet", "hint"),
     ("wkd", "n_iter")])
