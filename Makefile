@@ -4,6 +4,8 @@ PYTHON ?= python3
 VENV = .venv
 BIN = $(VENV)/bin
 READY = $(VENV)/.ready
+SPEED = epoch embedding noun_selection losses unpaired_speed floors growth grid_search large_data \
+	processes information
 
 .PHONY: help demo test test-all lint docs bench clean
 
@@ -13,7 +15,7 @@ help:
 	@echo "make test-all  the slow ones too"
 	@echo "make lint      style, types, and what is not safe"
 	@echo "make docs      the site, into docs/_build/html"
-	@echo "make bench     the benchmarks: one JSON report each"
+	@echo "make bench     speed and memory: one JSON report each, and the docs' tables of them"
 	@echo "make clean     remove .venv and whatever else was made"
 	@echo "PYTHON=...     the interpreter to make .venv with (3.11 or later; now $(PYTHON))"
 
@@ -29,15 +31,15 @@ test-all: $(READY)
 lint: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+	$(BIN)/bandit -q -r cmkdlearn
 
 docs: $(READY)
-	$(BIN)/bandit -q -r cmkdlearn
 	$(BIN)/python -m sphinx -b html -W --keep-going docs docs/_build/html
 
 bench: $(READY)
-	@for file in benchmarks/[!_]*.py; do \
-		echo "$$file"; \
-		$(BIN)/python -m "benchmarks.$$(basename "$$file" .py)" || exit 1; \
+	@for name in $(SPEED) tables; do \
+		echo "$$name"; \
+		$(BIN)/python -m "benchmarks.$$name" || exit 1; \
 	done
 
 $(READY): pyproject.toml constraints.txt
@@ -50,5 +52,5 @@ $(READY): pyproject.toml constraints.txt
 
 clean:
 	rm -rf $(VENV) .cache .coverage* .hypothesis .mypy_cache .nox .pytest_cache .ruff_cache *.egg-info build dist \
-		docs/_build docs/auto_examples docs/generated docs/sg_execution_times.rst
+		docs/_build docs/auto_examples docs/generated
 	find benchmarks cmkdlearn docs examples tests tools -name __pycache__ -prune -exec rm -rf {} +
