@@ -158,6 +158,11 @@ def test_norm_pools_the_larger_map():
     torch.testing.assert_close(  # the other way round the student's is pooled
         (back := built("norm", t, s, n=1, hint=-1))(t, s),
         F.mse_loss(back.expand(pooled), s.feature_maps[0]))
+    for narrow, wide in ((s, t), (t, s)):  # of one height, and of widths that do not go into each other
+        oblong = [Output(side.logits, side.features, (side.feature_maps[-1][..., :w],))
+                  for side, w in ((narrow, 3), (wide, 2))]
+        with pytest.raises(ValueError, match="multiple of the other's"):
+            built("norm", *oblong, hint=0)
     odd = sides(maps=((2, 3),), teacher_maps=((5, 8),))
     with pytest.raises(ValueError, match=r"multiple of the other's; the student's is \(3, 3\), the teacher's \(8, 8\)"):
         built("norm", *odd, hint=0)

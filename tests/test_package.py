@@ -16,6 +16,7 @@ import pytest
 from numpydoc.docscrape import get_doc_object
 
 import cmkdlearn
+from cmkdlearn.information import ESTIMATORS
 
 ROOT = Path(__file__).parents[1]
 OPTIONAL = ["captum", "kornia", "matplotlib", "nltk", "open_clip", "ot", "sentence_transformers",
@@ -76,8 +77,8 @@ def test_docstring_fits_the_signature(package, name):
 
 def documented_defaults():
     """The (name, function, parameter, default) that docstrings state."""
-    for package, name in DOCUMENTED:
-        described = getattr(importlib.import_module(package), name)
+    public = [(name, getattr(importlib.import_module(package), name)) for package, name in DOCUMENTED]
+    for name, described in [*public, *ESTIMATORS.items()]:
         function = described.__init__ if inspect.isclass(described) else described
         for entry in get_doc_object(described)["Parameters"]:
             names, (_, _, stated) = entry.name.split(", "), entry.type.partition("default=")
