@@ -356,7 +356,7 @@ def test_temperatures_that_cannot_be(name, temperature):
 @pytest.mark.parametrize(("name", "params", "message"), [
     ("dkd", {"alpha": -1}, "alpha=-1"), ("dkd", {"beta": -1}, "beta=-1"), ("rld", {"beta": -1}, "beta=-1"),
     ("dist", {"gamma": -1}, "gamma=-1"), ("wkd", {"sinkhorn_reg": 1e-3}, "sinkhorn_reg=0.001"),
-    ("wkd", {"n_iter": 0}, "n_iter=0"),
+    ("wkd", {"n_iter": 0}, "n_iter=0"), ("wkd", {"sharpness": 0}, "sharpness=0"),
 ])
 def test_parameters_that_cannot_be(name, params, message):
     with pytest.raises(ValueError, match=message):
