@@ -343,6 +343,19 @@ def test_gap_pairs_samples():
     assert gap.student_label.std_error > 0.01
 
 
+def test_gap_without_the_contributions_of_samples():
+    """A callable gives one number; of a constant every sample's contribution is known to be 0."""
+    def guess(x, y, *, random_state):
+        return 0.5 + 0.1 * np.random.RandomState(random_state).standard_normal()
+
+    x, y = normal(50, 1, 0.7)
+    gap = mi_gap(np.ones((50, 1)), x, y, estimator=guess, n_repeats=4, random_state=0)
+    assert gap.teacher_student.estimate == 0 and gap.student_label.pointwise is None
+    assert gap.std_error == gap.student_label.std_error > 0
+    both = mi_gap(y, x, y, estimator=guess, n_repeats=4, random_state=0)
+    assert both.std_error == np.hypot(both.teacher_student.std_error, both.student_label.std_error)
+
+
 def test_gap_takes_whole_numbers_in_representations_as_they_are():
     rng = np.random.default_rng(0)
     counts = rng.poisson(3, size=(300, 1))

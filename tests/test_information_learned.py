@@ -5,9 +5,9 @@ import pytest
 import torch
 from scipy.integrate import quad
 from scipy.special import gammaln, psi
-from scipy.stats import norm
+from scipy.stats import multivariate_t, norm, t
 
-from cmkdlearn.information import mutual_information
+from cmkdlearn.information import _elliptical, mutual_information
 from cmkdlearn.information._gaussian import log_determinant_bias
 from cmkdlearn.information._networks import BatchedMLP, halves, train
 
@@ -87,6 +87,17 @@ def test_elliptical_of_students_t(df, d):
     found = mutual_information(x, y, "elliptical", random_state=0)
     assert found.estimate == pytest.approx(student_information(df, d), abs=0.06)
     assert abs(mutual_information(x, y, "gaussian").estimate) < 0.05
+
+
+@pytest.mark.parametrize("df", [3, 30, np.inf])
+def test_likelihood_of_a_t_copula(df):
+    """The joint density over the product of its margins', both of SciPy."""
+    rng = np.random.default_rng(0)
+    z = rng.standard_normal((400, 3)) @ rng.standard_normal((3, 3))
+    z /= z.std(axis=0)
+    scatter, likelihood = _elliptical._fit(z, df)
+    joint = multivariate_t.logpdf(z, shape=scatter, df=df).sum()
+    assert likelihood == pytest.approx(joint - t.logpdf(z, df).sum(), abs=1e-6)
 
 
 def test_elliptical_knows_a_long_tail_of_one_side_from_a_shared_one():
@@ -267,6 +278,7 @@ def test_too_few_samples_are_said_to_be():
         mutual_information(np.ones((1, 2)), np.ones((1, 2)))
     with pytest.raises(ValueError, match='"mine" needs 20 samples at least; there are 19'):
         mutual_information(*correlated(19, 2, 0.5), "mine")
+    assert np.isfinite(mutual_information(*correlated(20, 2, 0.5), "mine", max_epochs=1).estimate)
 
 
 @pytest.mark.parametrize(("n_neighbors", "least"), [(1, 9), (5, 11)])
