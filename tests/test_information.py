@@ -12,7 +12,7 @@ from sklearn.feature_selection import mutual_info_classif, mutual_info_regressio
 
 from cmkdlearn.datasets import make_gaussian_modalities
 from cmkdlearn.information import ESTIMATORS, mi_gap, mutual_information, register
-from cmkdlearn.information._gaussian import canonical, log_ratio
+from cmkdlearn.information._gaussian import canonical, log_ratio, whitened
 from cmkdlearn.information._ksg import _by_brute_force, _by_trees, normal_scores
 from cmkdlearn.theory import GaussianModalities
 
@@ -320,6 +320,16 @@ def test_auto_says_what_it_chose():
     angle = rng.uniform(0, 2 * np.pi, 800)
     circle = np.column_stack([np.cos(angle), np.sin(angle)])
     assert mi(circle[:, 0], circle[:, 1], "auto").estimator == "ksg"
+
+
+def test_whitening():
+    rng = np.random.default_rng(0)
+    side = rng.standard_normal((200, 3)) @ rng.standard_normal((3, 4)) + 5  # of rank 3, off the origin
+    white = whitened(side)
+    np.testing.assert_allclose(white.mean(axis=0), 0, atol=1e-12)
+    np.testing.assert_allclose(white.T @ white / 200, np.eye(3), atol=1e-12)
+    rest = np.linalg.lstsq(white, side - side.mean(axis=0), rcond=None)[1]
+    np.testing.assert_allclose(rest, 0, atol=1e-12)
 
 
 # ---------------------------------------------------------------- the gap
