@@ -66,14 +66,15 @@ def _pixels(images):
     return images.reshape(len(images), -1) / np.float32(255)
 
 
-def _gain(results, cell):
+def gain(results, cell):
+    """Return the gain over no teacher, a seed, over the temperatures."""
     return np.mean([results.gain(cell, f"τ = {temperature:g}", BASELINE)
                     for temperature in TEMPERATURES], axis=0)
 
 
 def _rank_correlation(results, estimator):
     """Of gap and gain over the cells, a seed; the gain is the mean over the seeds."""
-    gains = [_gain(results, cell).mean() for cell in results.names(0)]
+    gains = [gain(results, cell).mean() for cell in results.names(0)]
     gaps = np.array([results.over_seeds(cell, estimator, "gap") for cell in results.names(0)])
     return np.array([spearmanr(gaps[:, i], gains).statistic for i in range(gaps.shape[1])])
 
@@ -83,7 +84,7 @@ def _fall(results, measure):
     if measure == "gap":
         first, last = (results.over_seeds(cells, "ksg", "gap") for cells in ends)
     else:
-        first, last = (np.mean([_gain(results, cell) for cell in cells], axis=0) for cells in ends)
+        first, last = (np.mean([gain(results, cell) for cell in cells], axis=0) for cells in ends)
     return first - last
 
 
@@ -94,7 +95,7 @@ def draw(results, figure):
         for estimator, style in (("ksg", "o-"), ("latent", "s--"), ("mine", "^:")):
             left.plot(SIGMAS, [results.over_seeds(cell, estimator, "gap").mean() for cell in cells],
                       style, color=f"C{i}", label=f"{estimator}, γ = {gamma}")
-        gains = np.array([_gain(results, cell) for cell in cells])
+        gains = np.array([gain(results, cell) for cell in cells])
         right.plot(SIGMAS, 100 * gains, ".", color=f"C{i}", alpha=0.4)
         right.plot(SIGMAS, 100 * gains.mean(axis=1), "D-", color=f"C{i}", label=f"γ = {gamma}")
     left.set(title="before: the MI gap", ylabel="nats")
@@ -115,6 +116,6 @@ CLAIMS = [
             "Spearman's correlation of gap and mean gain over the ten settings", margin=0.3,
             scale=1, unit="") for estimator in ("ksg", "latent", "mine")),
     Claim("A clear teacher helps.", "Table 1",
-          lambda r: np.mean([_gain(r, f"γ = {gamma}, blur 0") for gamma in GAMMAS], axis=0),
+          lambda r: np.mean([gain(r, f"γ = {gamma}, blur 0") for gamma in GAMMAS], axis=0),
           "gain without blur, over temperatures and blends"),
 ]
