@@ -71,7 +71,7 @@ def _claim(claim, name, results):
 
 def _tables(experiment, results):
     parts = [_table(experiment, results, measure, title)
-             for measure, title in experiment.MEASURES.items()]
+             for measure, title in experiment.MEASURES.items() if measure in results.names(2)]
     report = results.report
     parts.append(
         f"{len(results.seeds)} seeds, {report['scale']} scale, "
