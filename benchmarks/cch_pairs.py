@@ -16,7 +16,7 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.model_selection import train_test_split
 
 from benchmarks import _report
-from cmkdlearn.base import take
+from cmkdlearn.nn.samples import take
 from cmkdlearn.selection import CRITERIA, CCHSelector
 from cmkdlearn.students import MultiTeacherDistiller
 from cmkdlearn.teachers import UnimodalTeacher

@@ -216,7 +216,7 @@ def cch(*, data, protocol):
     return {
         "data": data,
         "network": unknown("module__hidden", "max_epochs", "batch_size", "lr", "optimizer"),
-        "selector": from_source(SPECIFICATION, estimator="latent", criterion="cch",
+        "selector": from_source(SPECIFICATION, mi_estimator="latent", criterion="cch",
                                 n_components=None) | unknown("n_repeats"),
         "student": from_source(SPECIFICATION, loss="kd") | unknown(
             "lambda_kd", "temperature", "max_epochs", "batch_size", "lr", "optimizer"),

@@ -1,3 +1,48 @@
-"""Crossmodal knowledge distillation with scikit-learn's interface."""
+"""Crossmodal knowledge distillation with scikit-learn's interface.
 
-__version__ = "0.1.0.dev0"
+Submodules, and the estimators below, are imported when they are first asked for: importing the
+package itself takes no time, and no torch.
+"""
+
+import importlib
+from typing import TYPE_CHECKING
+
+from cmkdlearn._version import __version__
+
+if TYPE_CHECKING:  # for editors
+    from cmkdlearn.model_selection import compare
+    from cmkdlearn.selection import CCHSelector
+    from cmkdlearn.students import FusionClassifier, MultiTeacherDistiller, UCMKDStudent
+    from cmkdlearn.teachers import TeacherEnsemble, UnimodalTeacher, WordNetRelaxedTeacher
+
+_SUBMODULES = ["alignment", "base", "datasets", "embedding", "export", "information", "inspection",
+               "io", "losses", "model_selection", "nn", "preprocessing", "selection", "students",
+               "teachers", "text", "theory"]
+_HOMES = {"CCHSelector": "selection", "FusionClassifier": "students",
+          "MultiTeacherDistiller": "students", "TeacherEnsemble": "teachers",
+          "UCMKDStudent": "students", "UnimodalTeacher": "teachers",
+          "WordNetRelaxedTeacher": "teachers", "compare": "model_selection"}
+
+__all__ = [
+    "CCHSelector",
+    "FusionClassifier",
+    "MultiTeacherDistiller",
+    "TeacherEnsemble",
+    "UCMKDStudent",
+    "UnimodalTeacher",
+    "WordNetRelaxedTeacher",
+    "__version__",
+    "compare",
+]
+
+
+def __getattr__(name):
+    if name in _SUBMODULES:
+        return importlib.import_module(f"cmkdlearn.{name}")
+    if name in _HOMES:
+        return getattr(importlib.import_module(f"cmkdlearn.{_HOMES[name]}"), name)
+    raise AttributeError(f"module 'cmkdlearn' has no attribute {name!r}")
+
+
+def __dir__():
+    return sorted([*globals(), *_SUBMODULES, *_HOMES])

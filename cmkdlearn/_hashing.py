@@ -3,7 +3,7 @@
 import torch
 from joblib.hashing import NumpyHasher
 
-import cmkdlearn
+from cmkdlearn._version import __version__
 
 
 class _Hasher(NumpyHasher):
@@ -21,7 +21,7 @@ def content_hash(value):
 
     Another version of the library has another, so that it does not read what this one kept.
     """
-    return _Hasher("md5").hash((cmkdlearn.__version__, value))
+    return _Hasher("md5").hash((__version__, value))
 
 
 class ByContent:

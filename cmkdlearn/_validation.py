@@ -1,8 +1,10 @@
 """Checks of parameters: each failure names the parameter, its value and what would do."""
 
 import difflib
+import os
 
 import numpy as np
+from sklearn.utils.validation import check_memory as _check_memory
 
 
 def check_option(name, value, options):
@@ -26,6 +28,11 @@ def check_number(name, value, *, low=-np.inf, high=np.inf, open_low=False, integ
         raise ValueError(f"{name}={value!r} is out of range; it must be {wanted} "
                          f"{_interval(low, high, open_low)}.")
     return value
+
+
+def check_memory(memory):
+    """Return the ``joblib.Memory`` that a folder's path stands for; None keeps nothing."""
+    return _check_memory(os.fspath(memory) if isinstance(memory, os.PathLike) else memory)
 
 
 def _interval(low, high, open_low):

@@ -15,6 +15,8 @@ from torch import Tensor
 
 from cmkdlearn._validation import check_number, check_option
 
+__all__ = ["Transport", "feature_alignment", "label_alignment", "sinkhorn"]
+
 METRICS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {}
 """Costs by name: functions of (n, d) and (m, d) features, or batches of them, to (n, m) costs."""
 
@@ -154,13 +156,13 @@ def sinkhorn(cost, a=None, b=None, *, reg="auto", max_iter=1000, tol=1e-3, poten
         C, eps = C.double(), eps.double()
     a, b = _weights("a", a, C[..., 0]), _weights("b", b, C[..., 0, :])
     with torch.no_grad():
-        plan, f, g, n_iter, error = _solve(C, a, b, eps, max_iter, tol, potential)
+        plan, f, g, n_iter, error = _solve(C, a, b, eps, max_iter, tol, potential)  # pi*, eq. 13
     if not error.max() <= tol:
         warnings.warn(f"Sinkhorn stopped after max_iter={max_iter} iterations with an error of "
                       f"{error.max():.1e}, above tol={tol:g}. Raise max_iter or reg.",
                       ConvergenceWarning, stacklevel=2)
     plan = plan.to(cost.dtype)
-    linear = (plan * cost).sum(dim=(-2, -1))
+    linear = (plan * cost).sum(dim=(-2, -1))  # sum of pi_ij delta_ij, eq. 12
     # at the solution eps * log(P / a b) = f + g - C
     divergence = (plan * (f + g - C).to(cost.dtype)).sum(dim=(-2, -1))
     return Transport(plan, linear, linear + divergence, g[..., 0, :].to(cost.dtype), n_iter,
@@ -220,6 +222,9 @@ def feature_alignment(z_S, z_T, *, y_S=None, y_T=None, metric="l2", label_cost=0
                       unbiased=False, max_iter=200, tol=1e-2):
     r"""FA: the transport cost between the student's features and the teacher's.
 
+    .. math:: \ell_{FA} = \sum_{ij} \pi^*_{ij}\, \delta(z^S_i, z^T_j)
+
+    (equations 12 and 14 of [1]_) for the plan :math:`\pi^*` of entropic transport (equation 13).
     An estimate from above of the Wasserstein-1 distance, since the plan of entropic transport is
     one of the plans among which that distance takes the best.
 
@@ -288,7 +293,7 @@ def feature_alignment(z_S, z_T, *, y_S=None, y_T=None, metric="l2", label_cost=0
             C = C + label_cost * C.detach().mean() * (labels_x[:, None] != labels_y)
         return C
 
-    C = costs(z_S, z_T, y_S, y_T)
+    C = costs(z_S, z_T, y_S, y_T)  # delta(z_i^S, z_j^T), eq. 12
     if not C.isfinite().all():
         raise FloatingPointError(
             f"The cost between the student's and the teacher's features, metric={metric!r}, is "
@@ -297,7 +302,7 @@ def feature_alignment(z_S, z_T, *, y_S=None, y_T=None, metric="l2", label_cost=0
         reg = 0.1 * float(C.detach().mean())
     transport = sinkhorn(C, reg=reg, max_iter=max_iter, tol=tol)
     if not unbiased:
-        fa = transport.cost
+        fa = transport.cost  # eq. 14
     else:
         fa = transport.objective
         for z, y in ((z_S, y_S), (z_T, y_T)):
@@ -317,7 +322,7 @@ def label_alignment(logits_S, teacher_head, z_S, y, *, gradient="student"):
     .. math:: \frac 1 n \sum_i -\log p_S(y_i | z_i) + \kappa_i \log p_T(y_i | z_i),
               \qquad \kappa_i = p_T(y_i | z_i)
 
-    with the teacher's head applied to the student's features (Appendix D of [1]_).
+    (equation 15 of [1]_) with the teacher's head applied to the student's features (equation 56).
 
     Parameters
     ----------
@@ -357,8 +362,9 @@ def label_alignment(logits_S, teacher_head, z_S, y, *, gradient="student"):
     check_option("gradient", gradient, ["student", "full"])
     with torch.set_grad_enabled(gradient == "full" and torch.is_grad_enabled()):
         log_p_T = true_log_probability(teacher_head(z_S), y)
-        teacher = (log_p_T.exp() * log_p_T).mean()
-    return F.cross_entropy(logits_S, y) + teacher
+        kappa = log_p_T.exp()  # eq. 56
+        teacher = (kappa * log_p_T).mean()
+    return F.cross_entropy(logits_S, y) + teacher  # eq. 15
 
 
 def true_log_probability(logits, y):

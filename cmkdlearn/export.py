@@ -15,10 +15,11 @@ from sklearn.utils import Bunch
 from sklearn.utils.validation import check_is_fitted
 from torch import nn
 
-from cmkdlearn.base import TorchEstimator, select_modality
+from cmkdlearn.base import TorchEstimator
 from cmkdlearn.nn.data import as_tensor
 from cmkdlearn.nn.inputs import canonical
 from cmkdlearn.nn.modules import Classifier
+from cmkdlearn.nn.samples import select_modality
 
 __all__ = ["export_student", "quantize_student"]
 
@@ -192,16 +193,16 @@ class _Program(nn.Module):
         if isinstance(network, Classifier):  # without what only training needs
             network = Classifier(network.encoder, network.head, network.preprocess)
         self.network = network
-        self.shape = estimator._shape
+        self.shape = estimator.reader_.shape
         raw = _raw(estimator, X)
         probe = np.empty((2, *raw.shape[1:]), dtype=raw.dtype)
-        self.channels_last = raw.ndim == 4 and estimator._kind == "image" \
+        self.channels_last = raw.ndim == 4 and estimator.reader_.kind == "image" \
             and canonical(probe, estimator.input_type)[0].strides != probe.strides
         self.regresses = is_regressor(estimator)
         if self.regresses:
-            self.target_shape = estimator._target_shape
-            self.register_buffer("mean", torch.as_tensor(estimator._mean))
-            self.register_buffer("scale", torch.as_tensor(estimator._scale))
+            self.target_shape = estimator.target_shape_
+            self.register_buffer("mean", torch.as_tensor(estimator.target_mean_))
+            self.register_buffer("scale", torch.as_tensor(estimator.target_scale_))
 
     def forward(self, X):
         n = X.shape[0]  # len(X) would be a number in the program
@@ -218,7 +219,7 @@ def _raw(estimator, X):
 
 def _samples(estimator, X):
     """Return the samples in the user's layout, and of the dtype that the network reads."""
-    dtype = estimator._read(X, reset=False)["X"].dtype
+    dtype = estimator.reader_.read(X, owner=estimator).dtype
     return as_tensor(_raw(estimator, X)).to(dtype).contiguous()
 
 

@@ -50,11 +50,12 @@ from torch import nn
 from torch.optim.lr_scheduler import LRScheduler as TorchScheduler
 from torch.utils.data import DataLoader
 
-import cmkdlearn
-from cmkdlearn.base import TorchEstimator, _ClassifierTeacher
+from cmkdlearn._bridge.net import Net, make_net
+from cmkdlearn._protocol import ClassifierTeacher
+from cmkdlearn._version import __version__
+from cmkdlearn.base import TorchEstimator
 from cmkdlearn.nn.augment import StrongAugmentation, WeakAugmentation
 from cmkdlearn.nn.data import BatchLoader, resolve_device
-from cmkdlearn.nn.net import Net
 from cmkdlearn.selection import Verdict
 from cmkdlearn.students import MultiTeacherDistiller  # noqa: F401  with all that may be in a file
 from cmkdlearn.text import WordNetNouns
@@ -69,7 +70,7 @@ PACKAGES = ["cmkdlearn", "numpy", "scikit-learn", "skorch", "timm", "torch"]
 # ---------------------------------------------------------------- what a file may name
 
 INSTANCES = {  # beside this library's estimators and modules, and the modules of torch and timm
-    _ClassifierTeacher, StrongAugmentation, WeakAugmentation, Verdict,
+    ClassifierTeacher, StrongAugmentation, WeakAugmentation, Verdict,
     EarlyStopping, GradientNormClipping, LRScheduler,
     FrozenEstimator, FunctionTransformer, GaussianNB, LabelBinarizer, LinearDiscriminantAnalysis,
     LinearRegression, LinearSVC, LogisticRegression, MinMaxScaler, PCA, Pipeline, Ridge,
@@ -197,7 +198,7 @@ def _versions():
         try:
             versions[name] = version(name)
         except PackageNotFoundError:  # run from a checkout
-            versions[name] = cmkdlearn.__version__
+            versions[name] = __version__
     return versions
 
 
@@ -406,9 +407,10 @@ def _card(estimator, notes, trusted):
     lines = [repr(estimator) if isinstance(estimator, BaseEstimator) else
              f"{estimator.estimator!r} as a teacher", ""]
     if n := _n_samples(estimator):
-        shape = getattr(estimator, "_shape", None) or (getattr(estimator, "n_features_in_", "?"),)
-        lines.append(f"Fitted on {n} samples, each "
-                     f"{_article(getattr(estimator, '_kind', 'table'))} of shape {shape}.")
+        reader = getattr(estimator, "reader_", None)
+        kind, shape = ("table", (getattr(estimator, "n_features_in_", "?"),)) if reader is None \
+            else (reader.kind, reader.shape)
+        lines.append(f"Fitted on {n} samples, each {_article(kind)} of shape {shape}.")
     if (classes := getattr(estimator, "classes_", None)) is not None:
         names = ", ".join(map(str, classes[:20].tolist())) + ", ..." * (len(classes) > 20)
         lines.append(f"{len(classes)} classes: {names}.")
@@ -552,7 +554,7 @@ def _metadata(content):
     written = metadata["format_version"]
     if not re.fullmatch("[0-9]{1,6}", written) or int(written) > FORMAT_VERSION:
         raise _Refused(f"it is of format version {_shortened(written)!r}, and cmkdlearn "
-                       f"{cmkdlearn.__version__} reads up to {FORMAT_VERSION}. Upgrade cmkdlearn.")
+                       f"{__version__} reads up to {FORMAT_VERSION}. Upgrade cmkdlearn.")
     unsigned = _signed(content, metadata["sha256"], UNSIGNED)
     if hashlib.sha256(unsigned).hexdigest() != metadata["sha256"]:
         raise _Refused("it is damaged, cut off or changed: its SHA-256 is not the one that it was "
@@ -595,7 +597,7 @@ class _Reader:
                 device = resolve_device(estimator.device)
             except ValueError as error:
                 raise _Refused(f"{error}. Pass load(path, device=...).") from None
-            estimator.net_ = estimator._make_net(module, criterion, device)
+            estimator.net_ = make_net(estimator, module, criterion, device)
             estimator.net_.history = history
         return root
 

@@ -7,7 +7,6 @@ from collections.abc import Mapping
 import numpy as np
 from joblib import Parallel, delayed
 from scipy.stats import t as student_t
-from sklearn.base import clone
 from sklearn.metrics import accuracy_score, f1_score, log_loss
 from sklearn.model_selection import RepeatedStratifiedKFold, StratifiedKFold, check_cv
 from sklearn.pipeline import Pipeline
@@ -15,8 +14,9 @@ from sklearn.utils import Bunch, check_random_state, column_or_1d
 from sklearn.utils.validation import check_consistent_length
 
 from cmkdlearn._labels import label_codes, labelled_mask
+from cmkdlearn._seeding import seeded_copy
 from cmkdlearn._validation import check_number
-from cmkdlearn.base import take
+from cmkdlearn.nn.samples import take
 
 __all__ = ["compare", "corrected_ttest", "expected_calibration_error"]
 
@@ -113,7 +113,7 @@ def compare(estimators, X, y, *, cv=None, random_state=None, n_jobs=None):
     splits, ratio = _splits(cv, y, rng)
     seeds = [int(seed) for seed in rng.randint(np.iinfo(np.int32).max, size=len(splits))]
     rows = Parallel(n_jobs=n_jobs)(
-        delayed(_score)(_seeded(estimator, seed), X, y, train, test)
+        delayed(_score)(seeded_copy(estimator, seed), X, y, train, test)
         for _, estimator in named for seed, (train, test) in zip(seeds, splits, strict=True))
     scores = {metric: np.array([row[metric] for row in rows], dtype=float).reshape(len(named), -1)
               for metric in (*METRICS, *COSTS)}
@@ -227,12 +227,6 @@ def _splits(cv, y, rng):
     ratio = float(np.mean([len(test) / len(train) for train, test in folds]))
     return [(np.sort(np.r_[labelled[train], unlabelled]), labelled[test])
             for train, test in folds], ratio
-
-
-def _seeded(estimator, seed):
-    unset = [name for name, value in estimator.get_params().items()
-             if name.split("__")[-1] == "random_state" and value is None]
-    return clone(estimator).set_params(**dict.fromkeys(unset, seed))
 
 
 def _score(estimator, X, y, train, test):

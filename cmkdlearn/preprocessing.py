@@ -10,6 +10,8 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from cmkdlearn._validation import check_number
 from cmkdlearn.nn.inputs import as_images, canonical
 
+__all__ = ["AddNoise", "Blur", "LogMelSpectrogram"]
+
 
 class LogMelSpectrogram(TransformerMixin, BaseEstimator):
     r"""Waveforms to logarithmic mel spectrograms, the usual picture of speech.

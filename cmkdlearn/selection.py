@@ -18,17 +18,18 @@ from sklearn.utils.multiclass import type_of_target
 from sklearn.utils.validation import (
     check_consistent_length,
     check_is_fitted,
-    check_memory,
     validate_data,
 )
 
+from cmkdlearn._bridge.reading import READ_AS
 from cmkdlearn._hashing import ByContent
 from cmkdlearn._labels import encode_labels, label_codes
-from cmkdlearn._validation import check_number, check_option
-from cmkdlearn.base import READ_AS, as_teacher, select_modality, take
+from cmkdlearn._protocol import as_teacher
+from cmkdlearn._seeding import seeded_copy
+from cmkdlearn._validation import check_memory, check_number, check_option
 from cmkdlearn.information import mutual_information
-from cmkdlearn.model_selection import _seeded as seeded_copy
 from cmkdlearn.model_selection import corrected_ttest
+from cmkdlearn.nn.samples import select_modality, take
 from cmkdlearn.teachers import UnimodalTeacher
 
 __all__ = ["CRITERIA", "CCHSelector", "Verdict"]
@@ -155,7 +156,7 @@ class CCHSelector(BaseEstimator):
     n_components : int or None, default=8
         Representations of more dimensions are reduced to their first principal components, since
         estimates get worse with every dimension. None: never.
-    estimator : str or callable, default="ksg"
+    mi_estimator : str or callable, default="ksg"
         As for :func:`~cmkdlearn.information.mutual_information`.
     criterion : {"cch", "teacher_label", "conditional", "permutation"}, default="cch"
         What counts as evidence for a teacher, in nats:
@@ -174,9 +175,9 @@ class CCHSelector(BaseEstimator):
         :class:`~cmkdlearn.students.MultiTeacherDistiller`. It is fitted on all data for the
         student's modality: with the best teacher where that is worthwhile, and without one where
         it is not.
-    memory : str or joblib.Memory, default=None
+    memory : str, os.PathLike or joblib.Memory, default=None
         Where representations and networks are kept, so that selectors that differ in ``student``,
-        ``teacher``, ``criterion`` or ``estimator`` share them.
+        ``teacher``, ``criterion`` or ``mi_estimator`` share them.
     n_jobs : int, default=None
         Folds that are worked on at a time.
     random_state : int, RandomState or None, default=None
@@ -237,15 +238,16 @@ class CCHSelector(BaseEstimator):
     """
 
     def __init__(self, *, student, teacher=None, modalities=None, network=None,
-                 representation="cross-fit", n_components=8, estimator="ksg", criterion="cch",
-                 n_repeats=5, cv=2, distiller=None, memory=None, n_jobs=None, random_state=None):
+                 representation="cross-fit", n_components=8, mi_estimator="ksg",
+                 criterion="cch", n_repeats=5, cv=2, distiller=None, memory=None, n_jobs=None,
+                 random_state=None):
         self.student = student
         self.teacher = teacher
         self.modalities = modalities
         self.network = network
         self.representation = representation
         self.n_components = n_components
-        self.estimator = estimator
+        self.mi_estimator = mi_estimator
         self.criterion = criterion
         self.n_repeats = n_repeats
         self.cv = cv
@@ -391,7 +393,7 @@ class CCHSelector(BaseEstimator):
     def _information(self, seed):
         """Return a function of representations, and of those and the codes of labels."""
         def mi(x, y):
-            return float(mutual_information(x, y, estimator=self.estimator, discrete_x=False,
+            return float(mutual_information(x, y, estimator=self.mi_estimator, discrete_x=False,
                                             discrete_y=y.dtype.kind == "i", random_state=seed))
         return mi
 

@@ -17,9 +17,9 @@ import matplotlib.pyplot as plt
 import numpy as np
 from sklearn.frozen import FrozenEstimator
 
-from cmkdlearn.base import take
 from cmkdlearn.datasets import load_fashion_mini, make_mnistm
 from cmkdlearn.inspection import CCHDisplay
+from cmkdlearn.nn.samples import take
 from cmkdlearn.preprocessing import Blur
 from cmkdlearn.selection import CCHSelector
 from cmkdlearn.students import MultiTeacherDistiller

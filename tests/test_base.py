@@ -24,7 +24,7 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 from cmkdlearn._labels import encode_labels, label_codes, labelled_mask
-from cmkdlearn.base import select_modality, take
+from cmkdlearn.nn.samples import select_modality, take
 from cmkdlearn.students import MultiTeacherDistiller
 from cmkdlearn.teachers import UnimodalTeacher
 
@@ -119,9 +119,9 @@ def test_three_axes_of_integers_are_ambiguous(dtype):
     for X in (three, torch.from_numpy(three)):
         with pytest.raises(ValueError, match='input_type="image" or input_type="sequence"'):
             flat(20).fit(X, IMAGE_LABELS)
-    assert flat(20, input_type="image").fit(three, IMAGE_LABELS)._kind == "image"
-    assert flat(20, input_type="sequence").fit(three, IMAGE_LABELS)._kind == "sequence"
-    assert tiny(input_type="table").fit(three, IMAGE_LABELS)._shape == (20,)
+    assert flat(20, input_type="image").fit(three, IMAGE_LABELS).reader_.kind == "image"
+    assert flat(20, input_type="sequence").fit(three, IMAGE_LABELS).reader_.kind == "sequence"
+    assert tiny(input_type="table").fit(three, IMAGE_LABELS).reader_.shape == (20,)
 
 
 def test_integer_tables_and_images_are_read_as_numbers():
@@ -209,7 +209,7 @@ def test_a_modality_of_a_dict():
         # to predict, the modality alone will do
         assert np.array_equal(estimator.predict_proba(data), estimator.predict_proba(X))
         assert np.array_equal(estimator.predict_proba({"table": X}), alone.predict_proba(X))
-    assert tiny(modality="sequence").fit(BOTH, y)._kind == "sequence"
+    assert tiny(modality="sequence").fit(BOTH, y).reader_.kind == "sequence"
 
 
 def test_a_modality_of_a_table():

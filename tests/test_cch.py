@@ -29,7 +29,7 @@ QUICK = UnimodalTeacher(max_epochs=3, module__hidden=(16,), lr=0.01, device="cpu
 
 
 def selector(**params):
-    return CCHSelector(**{"student": "upper", "network": QUICK, "n_repeats": 2, "estimator": "ksg",
+    return CCHSelector(**{"student": "upper", "network": QUICK, "n_repeats": 2, "mi_estimator": "ksg",
                           "random_state": 0, **params})
 
 

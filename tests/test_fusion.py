@@ -86,7 +86,7 @@ def test_each_head_alone():
 
 def test_auto_asks_in_both_directions():
     rng = np.random.default_rng(0)
-    asked = CCHSelector(student=None, criterion="teacher_label", n_repeats=2, random_state=0, estimator="ksg")
+    asked = CCHSelector(student=None, criterion="teacher_label", n_repeats=2, random_state=0, mi_estimator="ksg")
     poor = {"good": X["upper"], "poor": X["upper"][:, :12] + 4 * rng.normal(size=(240, 12))}
     fitted = fusion(modalities=("poor", "good"), teacher_modality="auto", selector=asked, max_epochs=15)
     fitted.fit(poor, y)

@@ -15,11 +15,11 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression
 from torch.utils.data import Dataset, IterableDataset, Subset, TensorDataset
 
-from cmkdlearn.base import take
 from cmkdlearn.embedding import Embedder
 from cmkdlearn.io import load, save
 from cmkdlearn.nn import lazy
 from cmkdlearn.nn.lazy import LazyDataset, LazyMap
+from cmkdlearn.nn.samples import take
 from cmkdlearn.students import (
     DistilledRegressor,
     FFKDDistiller,

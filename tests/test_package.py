@@ -5,6 +5,7 @@ import importlib
 import importlib.metadata
 import inspect
 import pkgutil
+import pydoc
 import re
 import subprocess
 import sys
@@ -21,8 +22,8 @@ from cmkdlearn.information import ESTIMATORS
 ROOT = Path(__file__).parents[1]
 OPTIONAL = ["captum", "kornia", "matplotlib", "nltk", "open_clip", "ot", "sentence_transformers",
             "timm", "torchvision", "transformers"]
-PACKAGES = [f"cmkdlearn.{module.name}" for module in pkgutil.iter_modules(cmkdlearn.__path__)
-            if not module.name.startswith("_")]
+PACKAGES = [module.name for module in pkgutil.walk_packages(cmkdlearn.__path__, "cmkdlearn.")
+            if "._" not in module.name]
 PUBLIC = [(package, name) for package in PACKAGES
           for name in getattr(importlib.import_module(package), "__all__", [])]
 DOCUMENTED = [(package, name) for package, name in PUBLIC
@@ -58,6 +59,33 @@ def test_import_is_light():
     assert found.stdout.strip() == "[]"
 
 
+def test_the_package_itself_is_lazy():
+    """Its names are there without torch, and what they stand for comes when it is asked for."""
+    script = ("import sys, cmkdlearn\n"
+              "assert set(cmkdlearn.__all__) <= set(dir(cmkdlearn))\n"
+              "assert not {'torch', 'numpy', 'sklearn'} & sys.modules.keys()\n"
+              "from cmkdlearn import *\n"
+              "assert compare is cmkdlearn.model_selection.compare\n"
+              "assert UCMKDStudent is cmkdlearn.students.UCMKDStudent\n"
+              "try: cmkdlearn.nothing\n"
+              "except AttributeError as error: print(error)")
+    found = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert found.stdout == "module 'cmkdlearn' has no attribute 'nothing'\n"
+
+
+def test_the_package_names_its_modules():
+    assert set(cmkdlearn._SUBMODULES) == {name.split(".")[1] for name in PACKAGES}
+    for name in cmkdlearn._SUBMODULES:
+        assert getattr(cmkdlearn, name) is importlib.import_module(f"cmkdlearn.{name}")
+
+
+def test_public_modules_say_what_is_public():
+    """Every public module has an __all__, in which all that users are told of stands."""
+    unsaid = [(module, name) for module, name in listed_in_the_reference()
+              if name not in importlib.import_module(module).__all__]
+    assert not unsaid
+
+
 def test_version_is_the_metadatas():
     try:
         installed = importlib.metadata.version("cmkdlearn")
@@ -83,7 +111,7 @@ def documented_defaults():
         for entry in get_doc_object(described)["Parameters"]:
             names, (_, _, stated) = entry.name.split(", "), entry.type.partition("default=")
             if stated and not stated.isupper() and not names[0].startswith("*"):  # a constant's name
-                values = ast.literal_eval(f"[{stated}]")
+                values = [pydoc.locate(stated)] if stated.startswith("torch.") else ast.literal_eval(f"[{stated}]")
                 for parameter, value in zip(names, values if len(values) > 1 else values * len(names),
                                             strict=True):
                     yield name, function, parameter, value

@@ -67,7 +67,7 @@ def test_images_are_their_middle_squares(tmp_path):
     stripes = np.zeros((20, 40, 3), dtype=np.uint8)
     stripes[:, :10, 0] = stripes[:, 10:30, 1] = stripes[:, 30:, 2] = 255
     Image.fromarray(stripes).save(tmp_path / "stripes.png")
-    image = ImageFiles([tmp_path / "stripes.png"], size=10)[0]
+    image = ImageFiles([tmp_path / "stripes.png"], image_size=10)[0]
     assert image.shape == (3, 10, 10) and image.dtype == np.uint8
     inner = image[:, :, 1:-1]  # what is just beyond the edge counts a little
     assert (inner[1] == 255).all() and not inner[[0, 2]].any()
@@ -78,7 +78,7 @@ def test_images_are_their_middle_squares(tmp_path):
 def test_images_of_any_mode_become_colour(tmp_path, mode):
     file = tmp_path / ("a.jpg" if mode in ("L", "CMYK") else "a.png")
     Image.new("RGB", (9, 9), "white").convert(mode).save(file)
-    image = ImageFiles([file], size=4)[0]
+    image = ImageFiles([file], image_size=4)[0]
     assert image.shape == (3, 4, 4) and (image > 250).all()
 
 
@@ -86,7 +86,7 @@ def test_a_large_jpeg_is_the_same_as_one_decoded_in_full(tmp_path):
     ramp = np.linspace(0, 255, 640, dtype=np.uint8)
     whole = np.stack([np.tile(ramp, (640, 1)), np.tile(ramp, (640, 1)).T, np.zeros((640, 640), np.uint8)], -1)
     Image.fromarray(whole).save(tmp_path / "a.jpg", quality=95)
-    image = ImageFiles([tmp_path / "a.jpg"], size=40)[0]
+    image = ImageFiles([tmp_path / "a.jpg"], image_size=40)[0]
     expected = whole.reshape(40, 16, 40, 16, 3).mean(axis=(1, 3)).transpose(2, 0, 1)
     assert np.abs(image - expected).max() < 8
 
@@ -172,7 +172,7 @@ def test_pickled_arrays_are_not_unpickled(tmp_path):
 
 
 @pytest.mark.parametrize(("make", "message"), [
-    (lambda: ImageFiles([], size=0), "size=0"),
+    (lambda: ImageFiles([], image_size=0), "image_size=0"),
     (lambda: SoundFiles([], sample_rate=0), "sample_rate=0"),
     (lambda: SoundFiles([], duration=-1.0), "duration=-1.0")])
 def test_parameters_of_files_are_checked(make, message):
@@ -196,7 +196,7 @@ def imagenet(tmp_path):
 
 @pytest.mark.parametrize("split", ["train", "val"])
 def test_imagenet(imagenet, split):
-    data = load_imagenet(imagenet, split=split, size=16)
+    data = load_imagenet(imagenet, split=split, image_size=16)
     assert_array_equal(data.y, list(SYNSETS))
     assert [colour_of(image) for image in (data.X[i] for i in range(3))] == list(COLOURS)
     assert data.X[0].shape == (3, 16, 16)
@@ -234,7 +234,7 @@ def test_flat_validation_images_are_told_apart_from_folders(tmp_path):
 
 def load_imagenet_lt_of(folder, content, split="train"):
     text(folder / "lists" / f"ImageNet_LT_{split}.txt", content)
-    return load_imagenet_lt(folder, split=split, lists=folder / "lists", size=8)
+    return load_imagenet_lt(folder, split=split, lists=folder / "lists", image_size=8)
 
 
 def test_imagenet_lt(imagenet):
@@ -312,7 +312,7 @@ def faces(tmp_path):
 
 
 def test_utkface(faces):
-    data = load_utkface(faces, size=10)
+    data = load_utkface(faces, image_size=10)
     assert_array_equal(data.y, ["White", "Asian"])
     assert_array_equal(data.age, [100, 26])
     assert_array_equal(data.gender, ["male", "female"])
@@ -360,7 +360,7 @@ def ave(tmp_path):
 
 
 def test_ave(ave):
-    data = load_ave(ave, size=8)
+    data = load_ave(ave, image_size=8)
     assert data.names == ["RUhOCu3LNXM", "-hChcJAh5N0", "3jS8tWfLJxI"]
     assert_array_equal(data.y, ["Church bell", "Male speech, man speaking", "Bark"])
     assert_array_equal(data.class_names, ["Bark", "Church bell", "Male speech, man speaking"])
@@ -446,7 +446,7 @@ def cremad(tmp_path):
 
 
 def test_cremad(cremad):
-    data = load_cremad(cremad, size=8, duration=0.01)
+    data = load_cremad(cremad, image_size=8, duration=0.01)
     assert_array_equal(data.y, ["anger", "neutral", "happy"])
     assert_array_equal(data.actor, [1001, 1001, 1091])
     assert len(data.class_names) == 6 and set(data.y) < set(data.class_names)
@@ -497,7 +497,7 @@ def ravdess(tmp_path):
 
 def test_ravdess(ravdess):
     ravdess = ravdess.rename(ravdess.with_name("renamed"))
-    data = load_ravdess(ravdess, size=8, duration=0.005)
+    data = load_ravdess(ravdess, image_size=8, duration=0.005)
     assert_array_equal(data.actor, [1, 12, 24])
     assert_array_equal(data.y, ["neutral", "fearful", "surprised"])
     assert len(data.class_names) == 8
@@ -539,7 +539,7 @@ def ravdess_lists(tmp_path):
 
 
 def test_the_lists_of_ravdess(ravdess_lists):
-    data = load_ravdess(ravdess_lists, split="val", size=8)
+    data = load_ravdess(ravdess_lists, split="val", image_size=8)
     assert_array_equal(data.y, ["happy", "calm"])
     assert_array_equal(data.class_names, ["calm", "happy"])
     assert data.X["audio"][1].shape == (6, 5) and data.X["audio"][1][0, 0] == ord("b")
@@ -580,7 +580,7 @@ def vggsound(tmp_path):
 
 
 def test_vggsound(vggsound):
-    data = load_vggsound(vggsound, size=8, duration=0.01)
+    data = load_vggsound(vggsound, image_size=8, duration=0.01)
     assert_array_equal(data.y, ["waterfall burbling", "donkey, ass braying"])
     assert data.names == ["--0PQM4-hqg_000030", "FwVYUHKoLtQ_000034"]
     assert [colour_of(data.X["image"][i]) for i in range(2)] == ["green", "blue"]

@@ -20,9 +20,9 @@ from torch import nn
 from torch.utils.data import Dataset
 
 import cmkdlearn
+from cmkdlearn._bridge.processes import Processes
 from cmkdlearn.losses import LOSSES, Output, get_loss
 from cmkdlearn.nn.data import BatchLoader, TensorData
-from cmkdlearn.nn.processes import Processes
 from cmkdlearn.selection import CCHSelector
 from cmkdlearn.students import DistilledRegressor, MultiTeacherDistiller, UCMKDStudent
 from cmkdlearn.teachers import UnimodalTeacher
@@ -384,7 +384,7 @@ def sweep(callbacks=()):
 
 
 def selector():
-    return CCHSelector(student="a", estimator="ksg", n_repeats=2, random_state=0,
+    return CCHSelector(student="a", mi_estimator="ksg", n_repeats=2, random_state=0,
                        network=UnimodalTeacher(max_epochs=1))
 
 

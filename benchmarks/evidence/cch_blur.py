@@ -13,8 +13,8 @@ from sklearn.frozen import FrozenEstimator
 
 from benchmarks._data import mnist
 from benchmarks.evidence._claims import Claim
-from cmkdlearn.base import take
 from cmkdlearn.datasets import make_mnistm
+from cmkdlearn.nn.samples import take
 from cmkdlearn.preprocessing import Blur
 from cmkdlearn.selection import CCHSelector
 from cmkdlearn.students import MultiTeacherDistiller
@@ -56,7 +56,7 @@ def run(seed, settings, gamma, sigma):
     with tempfile.TemporaryDirectory() as memory:  # one set of networks serves all estimators
         for estimator in ("ksg", "latent", "mine"):
             selector = CCHSelector(
-                student="photographs", estimator=estimator, n_repeats=settings["repeats"],
+                student="photographs", mi_estimator=estimator, n_repeats=settings["repeats"],
                 network=UnimodalTeacher(**training), memory=memory, random_state=seed)
             scores[estimator] = {"gap": selector.fit(known, y[:n]).mi_gap_["digits"]}
     return scores

@@ -11,7 +11,7 @@ from sklearn.model_selection import train_test_split
 
 from benchmarks.evidence._claims import Claim
 from benchmarks.evidence.cch_pairs import _load
-from cmkdlearn.base import take
+from cmkdlearn.nn.samples import take
 from cmkdlearn.selection import CCHSelector
 from cmkdlearn.students import FusionClassifier
 from cmkdlearn.teachers import UnimodalTeacher

@@ -19,7 +19,7 @@ from benchmarks._data import rosmap, uci_multiple_features
 from benchmarks.evidence import cch_blur
 from benchmarks.evidence._claims import Claim
 from benchmarks.evidence._results import Results
-from cmkdlearn.base import take
+from cmkdlearn.nn.samples import take
 from cmkdlearn.selection import CCHSelector
 from cmkdlearn.students import MultiTeacherDistiller
 from cmkdlearn.teachers import UnimodalTeacher

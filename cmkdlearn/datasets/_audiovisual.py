@@ -38,7 +38,7 @@ H. Chen et al., "VGGSound: A Large-scale Audio-Visual Dataset", ICASSP 2020. CC 
 
 
 def load_ave(path, *, split="train", modalities=MODALITIES, image_folder="Image-01-FPS-SE",
-             audio_folder="Audio-1004-SE", size=224, sample_rate=16000, duration=10.0,
+             audio_folder="Audio-1004-SE", image_size=224, sample_rate=16000, duration=10.0,
              transformer=None, skip_missing=False):
     """Read AVE, audio-visual events, in its published split.
 
@@ -60,7 +60,7 @@ def load_ave(path, *, split="train", modalities=MODALITIES, image_folder="Image-
     audio_folder : str, default="Audio-1004-SE"
         Has a ``VideoID.wav``, or an array ``VideoID.npy``, for each clip. The ``.pkl`` files that
         the code of [1]_ writes are pickles, and refused: save what is in them by ``numpy.save``.
-    size : int, default=224
+    image_size : int, default=224
         Width and height in pixels: the middle square of each frame, resized.
     sample_rate, duration, transformer
         For WAV files; see :class:`SoundFiles`.
@@ -116,7 +116,7 @@ def load_ave(path, *, split="train", modalities=MODALITIES, image_folder="Image-
         events.setdefault(name, (place, category, interval))
     clips = _clips(path, {name: event[0] for name, event in events.items()}, modalities,
                    image_folder, audio_folder, skip_missing)
-    X = clips.datasets(path, size, sample_rate, duration, transformer)
+    X = clips.datasets(path, image_size, sample_rate, duration, transformer)
     return Bunch(X=X, y=np.array([events[name][1] for name in clips.names]),
                  class_names=np.unique([event[1] for event in events.values()]),
                  interval=np.array([events[name][2] for name in clips.names]), names=clips.names,
@@ -124,7 +124,7 @@ def load_ave(path, *, split="train", modalities=MODALITIES, image_folder="Image-
 
 
 def load_cremad(path, *, split=None, modalities=MODALITIES, image_folder="Image-01-FPS",
-                audio_folder="AudioWAV", size=224, sample_rate=16000, duration=3.0,
+                audio_folder="AudioWAV", image_size=224, sample_rate=16000, duration=3.0,
                 transformer=None, skip_missing=False):
     """Read CREMA-D, acted emotions.
 
@@ -143,7 +143,7 @@ def load_cremad(path, *, split=None, modalities=MODALITIES, image_folder="Image-
         the code of [1]_.
     audio_folder : str, default="AudioWAV"
         Has a WAV file, or an array (.npy), for each clip.
-    size : int, default=224
+    image_size : int, default=224
         Width and height in pixels: the middle square of each frame, resized.
     sample_rate, duration, transformer
         For WAV files; see :class:`SoundFiles`.
@@ -200,7 +200,7 @@ def load_cremad(path, *, split=None, modalities=MODALITIES, image_folder="Image-
                                  "emotion, as in 1001_DFA_ANG_XX,ANG.")
             listed[row[0]] = place
     clips = _clips(path, listed, modalities, image_folder, audio_folder, skip_missing)
-    X = clips.datasets(path, size, sample_rate, duration, transformer)
+    X = clips.datasets(path, image_size, sample_rate, duration, transformer)
     fields = [_cremad_fields(path, name) for name in clips.names]
     return Bunch(X=X, y=np.array([CREMAD_EMOTIONS[field[2]] for field in fields]),
                  class_names=np.array(list(CREMAD_EMOTIONS.values())),
@@ -208,7 +208,7 @@ def load_cremad(path, *, split=None, modalities=MODALITIES, image_folder="Image-
                  skipped=clips.skipped, DESCR=CREMAD)
 
 
-def load_ravdess(path, *, split=None, modalities=MODALITIES, size=224, sample_rate=16000,
+def load_ravdess(path, *, split=None, modalities=MODALITIES, image_size=224, sample_rate=16000,
                  duration=3.0, transformer=None, skip_missing=False):
     """Read RAVDESS, emotional speech.
 
@@ -227,7 +227,7 @@ def load_ravdess(path, *, split=None, modalities=MODALITIES, size=224, sample_ra
         None reads all speech; the others the lists.
     modalities : sequence of {"audio", "image"}, default=("audio", "image")
         What to read: recordings (or arrays), and the middle frame of each video.
-    size : int, default=224
+    image_size : int, default=224
         Width and height in pixels: the middle square of each frame, resized.
     sample_rate, duration, transformer
         For WAV files; see :class:`SoundFiles`.
@@ -301,13 +301,13 @@ def load_ravdess(path, *, split=None, modalities=MODALITIES, size=224, sample_ra
                                "image": partial(required, image, "a frame of the clip")})
         labels = {"y": np.array([y[name] for name in clips.names]),
                   "class_names": np.unique(list(y.values()))}
-    X = clips.datasets(path, size, sample_rate, duration, transformer)
+    X = clips.datasets(path, image_size, sample_rate, duration, transformer)
     return Bunch(X=X, names=clips.names, skipped=clips.skipped, DESCR=RAVDESS, **labels)
 
 
 def load_vggsound(path, *, split="train", classes=None, modalities=MODALITIES,
-                  image_folder="Image-01-FPS", audio_folder="audio", size=224, sample_rate=16000,
-                  duration=10.0, transformer=None, skip_missing=False):
+                  image_folder="Image-01-FPS", audio_folder="audio", image_size=224,
+                  sample_rate=16000, duration=10.0, transformer=None, skip_missing=False):
     """Read VGGSound in its published split.
 
     Parameters
@@ -326,7 +326,7 @@ def load_vggsound(path, *, split="train", classes=None, modalities=MODALITIES,
         distributed as videos, and the folders' names are this library's.
     audio_folder : str, default="audio"
         Has a WAV file, or an array (.npy), for each clip.
-    size : int, default=224
+    image_size : int, default=224
         Width and height in pixels: the middle square of each frame, resized.
     sample_rate, duration, transformer
         For WAV files; see :class:`SoundFiles`.
@@ -377,7 +377,7 @@ def load_vggsound(path, *, split="train", classes=None, modalities=MODALITIES,
     if classes is not None:
         listed = {name: place for name, place in listed.items() if label[name] in classes}
     clips = _clips(path, listed, modalities, image_folder, audio_folder, skip_missing)
-    X = clips.datasets(path, size, sample_rate, duration, transformer)
+    X = clips.datasets(path, image_size, sample_rate, duration, transformer)
     return Bunch(X=X, y=np.array([label[name] for name in clips.names]),
                  class_names=np.array(known if classes is None else sorted(classes)),
                  names=clips.names, skipped=clips.skipped, DESCR=VGGSOUND)
@@ -405,7 +405,7 @@ class _Clips:
         for modality, file in found.items():
             self.files[modality].append(file)
 
-    def datasets(self, path, size, sample_rate, duration, transformer):
+    def datasets(self, path, image_size, sample_rate, duration, transformer):
         """Return what reads the files, by modality."""
         if not self.names:
             raise FileNotFoundError(f"{path} holds none of the {len(self.skipped)} clips listed, "
@@ -413,7 +413,7 @@ class _Clips:
         X: dict[str, Dataset] = {}
         for modality, files in self.files.items():
             if modality == "image":
-                X[modality] = ImageFiles(files, size)
+                X[modality] = ImageFiles(files, image_size)
                 continue
             kinds = {file.suffix for file in files}
             if len(kinds) > 1:

@@ -28,7 +28,7 @@ only. Z. Zhang, Y. Song, H. Qi, "Age Progression/Regression by Conditional Adver
 Autoencoder", CVPR 2017."""
 
 
-def load_imagenet(path, *, split="train", size=224):
+def load_imagenet(path, *, split="train", image_size=224):
     """Read ImageNet from class folders.
 
     Parameters
@@ -40,14 +40,14 @@ def load_imagenet(path, *, split="train", size=224):
         ``LOC_synset_mapping.txt`` (Kaggle) or ``synset_words.txt`` (Caffe) beside them, it gives
         the names of the classes.
     split : {"train", "val"}, default="train"
-    size : int, default=224
+    image_size : int, default=224
         Width and height in pixels: the middle square of each image, resized.
 
     Returns
     -------
     data : :class:`~sklearn.utils.Bunch`
         X : ImageFiles
-            Read as they are asked for, (3, size, size) uint8 each.
+            Read as they are asked for, (3, image_size, image_size) uint8 each.
         y : ndarray of shape (n,), str
             Synsets such as "n01440764". (Names would not do: there are two cranes.)
         class_names : dict or None
@@ -72,10 +72,11 @@ def load_imagenet(path, *, split="train", size=224):
     if strange:
         raise ValueError(f"{path / split / strange[0]} is no synset of ImageNet: expected folders "
                          "such as n01440764.")
-    return Bunch(X=ImageFiles(files, size), y=y, class_names=_synset_names(path), DESCR=IMAGENET)
+    return Bunch(X=ImageFiles(files, image_size), y=y, class_names=_synset_names(path),
+                 DESCR=IMAGENET)
 
 
-def load_imagenet_lt(path, *, split="train", lists=None, size=224):
+def load_imagenet_lt(path, *, split="train", lists=None, image_size=224):
     """Read ImageNet-LT: ImageNet's files and the lists of the long-tailed version.
 
     Parameters
@@ -88,15 +89,15 @@ def load_imagenet_lt(path, *, split="train", lists=None, size=224):
         integer label, such as ``train/n01440764/n01440764_190.JPEG 0``.
     lists : path-like, optional
         The folder that holds the lists; by default ``path``.
-    size : int, default=224
+    image_size : int, default=224
         Width and height in pixels: the middle square of each image, resized.
 
     Returns
     -------
     data : :class:`~sklearn.utils.Bunch`
         X : ImageFiles
-            Read as they are asked for, (3, size, size) uint8 each. That each is there is checked
-            only then.
+            Read as they are asked for, (3, image_size, image_size) uint8 each. That each is there
+            is checked only then.
         y : ndarray of shape (n,), int64
             Labels as in the list: positions among the sorted synsets.
         class_names : dict or None
@@ -136,10 +137,11 @@ def load_imagenet_lt(path, *, split="train", lists=None, size=224):
     names = _synset_names(path)
     if names is not None:
         names = dict(enumerate(names[synset] for synset in sorted(names)))
-    return Bunch(X=ImageFiles(files, size), y=np.array(y), class_names=names, DESCR=IMAGENET_LT)
+    return Bunch(X=ImageFiles(files, image_size), y=np.array(y), class_names=names,
+                 DESCR=IMAGENET_LT)
 
 
-def load_scene(path, *, split="train", size=150):
+def load_scene(path, *, split="train", image_size=150):
     """Read the six natural scenes published by Intel.
 
     The data set called Scene in [1]_ has six classes by the authors' code; that it is this one is
@@ -151,14 +153,14 @@ def load_scene(path, *, split="train", size=150):
         Kaggle's "Intel Image Classification" as unpacked, with
         ``seg_train/seg_train/buildings/*.jpg`` and ``seg_test/seg_test/buildings/*.jpg`` and so on.
     split : {"train", "test"}, default="train"
-    size : int, default=150
+    image_size : int, default=150
         Width and height in pixels: the middle square of each image, resized.
 
     Returns
     -------
     data : :class:`~sklearn.utils.Bunch`
         X : ImageFiles
-            Read as they are asked for, (3, size, size) uint8 each.
+            Read as they are asked for, (3, image_size, image_size) uint8 each.
         y : ndarray of shape (n,), str
             Names of the classes.
         class_names : ndarray of shape (6,), str
@@ -184,10 +186,10 @@ def load_scene(path, *, split="train", size=150):
     check_option("split", split, ["train", "test"])
     folder = Path(path) / f"seg_{split}" / f"seg_{split}"
     files, y = _class_folders(folder, SCENES)
-    return Bunch(X=ImageFiles(files, size), y=y, class_names=np.array(SCENES), DESCR=SCENE)
+    return Bunch(X=ImageFiles(files, image_size), y=y, class_names=np.array(SCENES), DESCR=SCENE)
 
 
-def load_utkface(path, *, target="race", size=200, skip_malformed=False):
+def load_utkface(path, *, target="race", image_size=200, skip_malformed=False):
     """Read UTKFace, whose labels stand in the names of the files.
 
     A file is called ``age_gender_race_date.jpg`` (``.jpg.chip.jpg`` where faces are aligned and
@@ -199,7 +201,7 @@ def load_utkface(path, *, target="race", size=200, skip_malformed=False):
         A folder with the files, directly or in subfolders.
     target : {"race", "gender", "age"}, default="race"
         What is ``y``. The code of [1]_ takes the five races.
-    size : int, default=200
+    image_size : int, default=200
         Width and height in pixels: the middle square of each image, resized. 200 is that of the
         aligned faces.
     skip_malformed : bool, default=False
@@ -210,7 +212,7 @@ def load_utkface(path, *, target="race", size=200, skip_malformed=False):
     -------
     data : :class:`~sklearn.utils.Bunch`
         X : ImageFiles
-            Read as they are asked for, (3, size, size) uint8 each.
+            Read as they are asked for, (3, image_size, image_size) uint8 each.
         y : ndarray of shape (n,)
             Names of the races or genders, or ages in years.
         age, gender, race : ndarray of shape (n,)
@@ -253,7 +255,7 @@ def load_utkface(path, *, target="race", size=200, skip_malformed=False):
     if not files:
         raise FileNotFoundError(f"{path} holds no files named age_gender_race_date.jpg.")
     age, gender, race = np.array(labels).T
-    data = Bunch(X=ImageFiles(files, size), age=age, gender=np.array(GENDERS)[gender],
+    data = Bunch(X=ImageFiles(files, image_size), age=age, gender=np.array(GENDERS)[gender],
                  race=np.array(RACES)[race], skipped=skipped, DESCR=UTKFACE)
     names = {"race": np.array(RACES), "gender": np.array(GENDERS), "age": None}
     return Bunch(y=data[target], class_names=names[target], **data)

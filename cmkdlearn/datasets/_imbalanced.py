@@ -4,6 +4,7 @@ import numpy as np
 from sklearn.utils import _safe_indexing, check_consistent_length, check_random_state
 
 from cmkdlearn._validation import check_number
+from cmkdlearn.nn.samples import take
 
 
 def make_imbalanced(X, y, *, factor=100, classes=None, random_state=None):
@@ -15,8 +16,8 @@ def make_imbalanced(X, y, *, factor=100, classes=None, random_state=None):
 
     Parameters
     ----------
-    X : array-like, sparse matrix, DataFrame, or dict of these, of shape (n, ...)
-        Samples; several modalities as a dict.
+    X : array-like, sparse matrix, DataFrame, Dataset, or dict of these, of shape (n, ...)
+        Samples; several modalities as a dict. Those of a ``Dataset`` stay unread.
     y : array-like of shape (n,)
         Labels.
     factor : float, default=100
@@ -67,11 +68,7 @@ def make_imbalanced(X, y, *, factor=100, classes=None, random_state=None):
                              "first in classes=.")
         drawn.append(rng.permutation(np.flatnonzero(membership == k))[:n_k])
     kept = np.sort(np.concatenate(drawn))
-    if isinstance(X, dict):
-        X = type(X)(**{name: _safe_indexing(values, kept) for name, values in X.items()})
-    else:
-        X = _safe_indexing(X, kept)
-    return X, _safe_indexing(y, kept)
+    return take(X, kept), _safe_indexing(y, kept)
 
 
 def _positions(classes, labels):

@@ -39,7 +39,7 @@ class ImageFiles(_Files):
     ----------
     files : sequence of path-like
         In any format and of any size that Pillow reads.
-    size : int, default=224
+    image_size : int, default=224
         Width and height of what is returned, in pixels: the middle square of an image, resized.
 
     Examples
@@ -50,21 +50,21 @@ class ImageFiles(_Files):
     >>> from cmkdlearn.datasets import ImageFiles
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     Image.new("RGB", (60, 40), "red").save(Path(folder, "red.png"))
-    ...     X = ImageFiles([Path(folder, "red.png")], size=32)
+    ...     X = ImageFiles([Path(folder, "red.png")], image_size=32)
     ...     len(X), X[0].shape, X[0].dtype, X[0].max(axis=(1, 2))
     (1, (3, 32, 32), dtype('uint8'), array([255,   0,   0], dtype=uint8))
     """
 
     _kind = "an image"
 
-    def __init__(self, files, size=224):
+    def __init__(self, files, image_size=224):
         self.files = [str(file) for file in files]
-        self.size = check_number("size", size, low=1, integer=True)
+        self.image_size = check_number("image_size", image_size, low=1, integer=True)
 
     def _read(self, file):
         from PIL import Image, ImageOps
 
-        shape = (self.size, self.size)
+        shape = (self.image_size, self.image_size)
         with Image.open(file) as image:
             image.draft("RGB", shape)  # large JPEG files are decoded at a fraction of their size
             square = ImageOps.fit(image.convert("RGB"), shape, Image.Resampling.BILINEAR)

@@ -4,11 +4,13 @@ from typing import NamedTuple
 
 import numpy as np
 from sklearn.model_selection import train_test_split
-from sklearn.utils import _safe_indexing, check_consistent_length, check_random_state
+from sklearn.utils import check_consistent_length, check_random_state
 from sklearn.utils.validation import column_or_1d
+from torch.utils.data import Dataset
 
 from cmkdlearn._validation import check_number, check_option
 from cmkdlearn.datasets._imbalanced import make_imbalanced
+from cmkdlearn.nn.samples import is_dataset, take
 
 NOISE, IMBALANCE = 0.5, 10  # of the hard setting
 
@@ -35,7 +37,7 @@ def make_unpaired(X, y, *, student, teacher, preset="medium", random_state=None)
 
     Parameters
     ----------
-    X : dict of array-like of shape (n, ...)
+    X : dict of array-like or Dataset of shape (n, ...)
         Modalities of the same samples.
     y : array-like of shape (n,)
     student, teacher : str
@@ -45,8 +47,9 @@ def make_unpaired(X, y, *, student, teacher, preset="medium", random_state=None)
         - "medium": the samples are divided, a stratified half to each, so that the teacher has
           seen none of the student's in any modality;
         - "hard": besides, the teacher's modality gets Gaussian noise of half each feature's
-          standard deviation, and its classes fall off exponentially by a factor of 10
-          (:func:`make_imbalanced`).
+          standard deviation (of half each sample's own, where it is a ``Dataset``, of which no
+          sample is read before it is asked for), and its classes fall off exponentially by a
+          factor of 10 (:func:`make_imbalanced`). Bytes stay bytes.
     random_state : int, RandomState instance or None, default=None
 
     Returns
@@ -85,14 +88,37 @@ def make_unpaired(X, y, *, student, teacher, preset="medium", random_state=None)
         mine, theirs = every, rng.permutation(every)
     else:
         mine, theirs = train_test_split(every, test_size=0.5, stratify=y, random_state=rng)
-    X_S, X_T = _safe_indexing(X[student], mine), _safe_indexing(X[teacher], theirs)
+    X_S, X_T = take(X[student], mine), take(X[teacher], theirs)
     y_S, y_T = y[mine], y[theirs]
     if preset == "hard":
         X_T, y_T = make_imbalanced(X_T, y_T, factor=IMBALANCE, random_state=rng)
-        X_T = np.asarray(X_T, dtype=np.float32)
-        noise = rng.standard_normal(X_T.shape) * X_T.std(axis=0)
-        X_T = X_T + NOISE * noise.astype(np.float32)
+        if is_dataset(X_T):
+            X_T = _Noisy(X_T, int(rng.randint(2**31 - 1)))
+        else:
+            X_T = np.asarray(X_T)
+            X_T = _noisy(X_T, rng.standard_normal(X_T.shape) * X_T.std(axis=0, dtype=np.float64))
     return Unpaired(X_S, y_S, X_T, y_T)
+
+
+class _Noisy(Dataset):
+    """Samples with noise of their own: the same whenever they are read."""
+
+    def __init__(self, dataset, seed):
+        self.dataset, self.seed = dataset, seed
+
+    def __len__(self):
+        return len(self.dataset)
+
+    def __getitem__(self, i):
+        x = np.asarray(self.dataset[i])
+        rng = np.random.default_rng([self.seed, i])
+        return _noisy(x, rng.standard_normal(x.shape) * x.std(dtype=np.float64))
+
+
+def _noisy(x, noise):
+    changed = x + NOISE * noise
+    return changed.round().clip(0, 255).astype(np.uint8) if x.dtype == np.uint8 \
+        else changed.astype(np.float32)
 
 
 def subsample(X, y, fraction, *, random_state=None):
@@ -100,7 +126,8 @@ def subsample(X, y, fraction, *, random_state=None):
 
     Parameters
     ----------
-    X : array-like, DataFrame, or dict of these, of shape (n, ...)
+    X : array-like, DataFrame, Dataset, or dict of these, of shape (n, ...)
+        Samples of a ``Dataset`` stay unread.
     y : array-like of shape (n,)
     fraction : float
         Share to keep, in (0, 1].
@@ -130,6 +157,4 @@ def subsample(X, y, fraction, *, random_state=None):
             raise ValueError(f"fraction={fraction} of {len(y)} samples leaves too few for a "
                              f"stratified draw. {error}") from None
     kept = np.sort(kept)
-    if isinstance(X, dict):
-        return type(X)(**{name: _safe_indexing(part, kept) for name, part in X.items()}), y[kept]
-    return _safe_indexing(X, kept), y[kept]
+    return take(X, kept), y[kept]

@@ -48,6 +48,11 @@ def kd(student_logits, teacher_logits, temperature=4.0):
     0.3278
     """
     check_number("temperature", temperature, low=0, open_low=True)
+    return softened_kl(student_logits, teacher_logits, temperature)
+
+
+def softened_kl(student_logits, teacher_logits, temperature):
+    """:func:`kd` at a temperature that was checked before."""
     return temperature**2 * kl(student_logits / temperature, teacher_logits / temperature)
 
 
@@ -78,4 +83,4 @@ class KD(DistillationLoss):
 
     def forward(self, student, teacher, y):
         """Return the batch mean of the loss."""
-        return kd(student.logits, teacher.logits, self.temperature)
+        return softened_kl(student.logits, teacher.logits, self.temperature)

@@ -15,6 +15,8 @@ import torch.nn.functional as F
 
 from cmkdlearn._validation import check_number, check_option
 
+__all__ = ["StrongAugmentation", "WeakAugmentation"]
+
 # The levels of an operation run from 0 (nothing) to 1 (its strongest), with a sign where
 # there are two directions. The strongest, as in Cubuk et al. (2019, 2020):
 MAX_SHEAR = 0.3  # pixels a pixel

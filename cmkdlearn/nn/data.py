@@ -37,7 +37,7 @@ class TensorData(Dataset):
         return len(self.tensors.X)
 
     def __getitem__(self, index):
-        return Bunch(**{name: _each(value, lambda t: t[index])
+        return Bunch(**{name: each(value, lambda t: t[index])
                         for name, value in self.tensors.items()})
 
     def __getitems__(self, indices):
@@ -46,7 +46,7 @@ class TensorData(Dataset):
 
     def subset(self, rows):
         """Return some of the samples; those that are not in memory stay unread."""
-        return TensorData(**{name: _each(value, lambda t: t[rows] if isinstance(t, torch.Tensor)
+        return TensorData(**{name: each(value, lambda t: t[rows] if isinstance(t, torch.Tensor)
                                          else t.subset(rows))
                              for name, value in self.tensors.items()})
 
@@ -65,7 +65,7 @@ class TensorData(Dataset):
 
     def to(self, device):
         """Move all tensors to a device."""
-        return TensorData(**{name: _each(value, lambda t: t.to(device))
+        return TensorData(**{name: each(value, lambda t: t.to(device))
                              for name, value in self.tensors.items()})
 
     @property
@@ -78,7 +78,7 @@ class TensorData(Dataset):
         """Size in bytes."""
         sizes = []
         for value in self.tensors.values():
-            _each(value, lambda t: sizes.append(t.nbytes))
+            each(value, lambda t: sizes.append(t.nbytes))
         return sum(sizes)
 
 
@@ -144,7 +144,7 @@ class _Batches(Sampler):
 
 def move(batch, device):
     """Bring a batch to a device; free of charge where it already is."""
-    return Bunch(**{name: _each(value, lambda t: t.to(device, non_blocking=True))
+    return Bunch(**{name: each(value, lambda t: t.to(device, non_blocking=True))
                     for name, value in batch.items()})
 
 
@@ -193,10 +193,11 @@ def fits_on(device, nbytes):
     return nbytes < torch.cuda.mem_get_info(device)[0] / 2
 
 
-def _each(value, function):
+def each(value, function):
+    """Apply a function to a tensor, or to each of (named) tuples of them; None stays None."""
     if value is None:
         return None
     if isinstance(value, tuple):
-        items = [_each(item, function) for item in value]
+        items = [each(item, function) for item in value]
         return type(value)(*items) if hasattr(value, "_fields") else tuple(items)
     return function(value)

@@ -7,6 +7,8 @@ import torch
 from cmkdlearn.losses import Output
 from cmkdlearn.nn.modules import Classifier
 
+__all__ = ["with_feature_maps"]
+
 DEPTHS = 4  # of a network whose maps are all of one size
 
 

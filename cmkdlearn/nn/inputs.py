@@ -13,6 +13,8 @@ import numpy as np
 
 from cmkdlearn._validation import check_option
 
+__all__ = ["canonical"]
+
 KINDS = ("table", "image", "sequence")
 INPUT_TYPES = (*KINDS, "channels_first", "channels_last")
 CHANNELS = (1, 3, 4)

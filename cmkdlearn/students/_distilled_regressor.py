@@ -3,14 +3,12 @@
 import numpy as np
 import torch
 import torch.nn.functional as F
-from sklearn.base import RegressorMixin, clone
+from sklearn.base import RegressorMixin
 from sklearn.frozen import FrozenEstimator
 from sklearn.utils import check_array
-from sklearn.utils.validation import check_consistent_length, check_is_fitted
 
 from cmkdlearn._validation import check_number
 from cmkdlearn.base import TorchEstimator
-from cmkdlearn.nn.lazy import LazyDataset, labels_of
 from cmkdlearn.nn.modules import build_classifier
 from cmkdlearn.teachers._composition import TeacherComposition
 
@@ -47,6 +45,10 @@ class DistilledRegressor(RegressorMixin, TorchEstimator, TeacherComposition):
         The same by name.
     teacher_predictions_ : ndarray of shape (n,) or (n, n_targets)
         :math:`\hat y` of the training samples.
+    target_shape_ : tuple of int
+        Of one sample's targets: () or (n_targets,).
+    target_mean_, target_scale_ : ndarray of shape () or (n_targets,)
+        By which targets were standardised.
     history_ : skorch.history.History
         ``train_loss``, ``train_mse_loss`` and ``train_kd_loss`` (before :math:`\lambda`) an epoch,
         in units of the targets' variances.
@@ -78,10 +80,8 @@ class DistilledRegressor(RegressorMixin, TorchEstimator, TeacherComposition):
 
     def __init__(self, teachers=(), *, module="auto", modality=None, lambda_kd=1.0, **training):
         self.teachers = teachers
-        self.module = module
-        self.modality = modality
         self.lambda_kd = lambda_kd
-        super().__init__(**training)
+        super().__init__(module, modality=modality, **training)
 
     def _check_params(self):
         super()._check_params()
@@ -104,34 +104,26 @@ class DistilledRegressor(RegressorMixin, TorchEstimator, TeacherComposition):
         -------
         self
         """
-        self._check_params()
-        y = labels_of(X, y, **self._reading())
-        if y is None:
-            raise ValueError("DistilledRegressor requires y to be passed, but the target y is "
-                             "None.")
-        y = check_array(y, ensure_2d=False, dtype=np.float64, input_name="y", estimator=self)
-        warm = self.warm_start and hasattr(self, "net_")
-        data = self._read(X, reset=not warm)
-        check_consistent_length(data["X"], y)
-        if isinstance(data["X"], LazyDataset):
-            data["X"].labels = y
+        return self._fit(X, y)
+
+    def _check_targets(self, y):
+        return check_array(y, ensure_2d=False, dtype=np.float64, input_name="y", estimator=self)
+
+    def _encode_targets(self, y, warm):
         if not warm:
-            self._target_shape = y.shape[1:]
-            self._mean, self._scale = y.mean(axis=0), y.std(axis=0)
-            self._scale = np.where(self._scale > 0, self._scale, 1.0)
-        elif y.shape[1:] != self._target_shape:
-            raise ValueError(f"warm_start=True needs targets of shape {self._target_shape} a "
+            self.target_shape_ = y.shape[1:]
+            self.target_mean_, scale = y.mean(axis=0), y.std(axis=0)
+            self.target_scale_ = np.where(scale > 0, scale, 1.0)
+        elif y.shape[1:] != self.target_shape_:
+            raise ValueError(f"warm_start=True needs targets of shape {self.target_shape_} a "
                              f"sample, as in the last fit; y has {y.shape[1:]}.")
-        data["y"] = self._standardised(y)
-        data.update(self._prepare(X, y, data))
-        self._train(data, stratify=None)
-        return self
+        return self._standardised(y), None
 
     def _prepare(self, X, y, data):
         self.teachers_, predictions = [], []
         for name, teacher in self._seeded_teachers():
             frozen = isinstance(teacher, FrozenEstimator)
-            self.teachers_.append(teacher if frozen else clone(teacher).fit(X, y))
+            self.teachers_.append(teacher if frozen else teacher.fit(X, y))
             y_hat = np.asarray(self.teachers_[-1].predict(X), dtype=np.float64)
             if y_hat.shape != y.shape:
                 raise ValueError(f"Teacher {name!r} made predictions of shape {y_hat.shape}, but y "
@@ -147,7 +139,7 @@ class DistilledRegressor(RegressorMixin, TorchEstimator, TeacherComposition):
 
     def _build(self, data):
         return build_classifier(self.module, data["X"], self._kind, data["y"].shape[1],
-                                **self._module_params())
+                                **self._routed("module"))
 
     def _loss(self, module, batch, output):
         mse = F.mse_loss(output.logits, batch.y)
@@ -157,7 +149,7 @@ class DistilledRegressor(RegressorMixin, TorchEstimator, TeacherComposition):
         return {"loss": mse + self.lambda_kd * kd, "mse": mse, "kd": kd}  # eq. 4
 
     def _standardised(self, y):
-        standard = (y - self._mean) / self._scale
+        standard = (y - self.target_mean_) / self.target_scale_
         return torch.as_tensor(standard.reshape(len(y), -1), dtype=torch.float32)
 
     def predict(self, X):
@@ -169,17 +161,8 @@ class DistilledRegressor(RegressorMixin, TorchEstimator, TeacherComposition):
             As ``y`` was; float64.
         """
         outputs = self._run(X).logits.astype(np.float64)
-        return outputs.reshape(len(outputs), *self._target_shape) * self._scale + self._mean
-
-    def encode(self, X):
-        """Return the features that the last layer reads, (n, d) float32."""
-        check_is_fitted(self)
-        features = self._run(X).features
-        if features is None:
-            raise ValueError(f"module={self.module!r} does not end in a linear layer, so its "
-                             "features cannot be told from its output. Let its last layer be a "
-                             "torch.nn.Linear.")
-        return features
+        return (outputs.reshape(len(outputs), *self.target_shape_) * self.target_scale_
+                + self.target_mean_)
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

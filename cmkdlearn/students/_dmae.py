@@ -8,11 +8,11 @@ import torch.nn.functional as F
 from sklearn.frozen import FrozenEstimator
 from torch import nn
 
-from cmkdlearn._labels import labelled_mask
+from cmkdlearn._protocol import fit_teacher, labelled_part
+from cmkdlearn._seeding import seeded_copy
 from cmkdlearn._validation import check_number
-from cmkdlearn.base import TorchClassifier, TorchEstimator, take
+from cmkdlearn.base import TorchClassifier, TorchEstimator
 from cmkdlearn.nn.modules import build_classifier
-from cmkdlearn.teachers._composition import fit_teacher
 
 DEPTH = 3 / 4  # of both networks, where features are aligned
 LEAST_PATCHES = 16
@@ -95,15 +95,12 @@ class DMAEDistiller(TorchClassifier):
                  mask_ratio=0.75, lambda_align=1.0, decoder_dim=128, decoder_depth=1,
                  augmentation=None, **training):
         self.teacher = teacher
-        self.module = module
-        self.modality = modality
         self.pretrain_epochs = pretrain_epochs
         self.mask_ratio = mask_ratio
         self.lambda_align = lambda_align
         self.decoder_dim = decoder_dim
         self.decoder_depth = decoder_depth
-        self.augmentation = augmentation
-        super().__init__(**training)
+        super().__init__(module, modality=modality, augmentation=augmentation, **training)
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
@@ -131,15 +128,14 @@ class DMAEDistiller(TorchClassifier):
         self.teacher_ = None
         if self.teacher is None:
             return {}
-        known = labelled_mask(y).nonzero()[0]
-        self.teacher_ = fit_teacher(self.teacher, *((X, y) if len(known) == len(y)
-                                                    else (take(X, known), y[known])))
+        self.teacher_ = fit_teacher(seeded_copy(self.teacher, self._draw_seed()),
+                                    *labelled_part(X, y))
         teacher = getattr(self.teacher_, "estimator", self.teacher_)
         _check_transformer("teacher", teacher.net_.module_)
-        return {"teacher_X": teacher._read(X, reset=False)["X"]}
+        return {"teacher_X": teacher.reader_.read(X, owner=teacher)}
 
     def _build(self, data):
-        module, params = self.module, self._module_params()
+        module, params = self.module, self._routed("module")
         if module == "auto":
             size = tuple(data["X"].shape[2:])
             module = "vit_tiny_patch16_224"
@@ -151,12 +147,13 @@ class DMAEDistiller(TorchClassifier):
             teacher = getattr(self.teacher_, "estimator", self.teacher_).net_.module_
         autoencoder = MaskedAutoencoder(classifier, teacher, self.mask_ratio, self.decoder_dim,
                                         self.decoder_depth)
+        training = {**self.get_params(deep=False), "max_epochs": self.pretrain_epochs,
+                    "early_stopping": False, "warm_start": False,
+                    "random_state": int(torch.randint(2**31 - 1, ()))}
         pretraining = _Pretraining(autoencoder, self.lambda_align, **{
-            name: value for name, value in self.get_params(deep=False).items()
-            if name in TorchEstimator()._get_param_names()
+            name: value for name, value in training.items()
+            if name in TorchEstimator._get_param_names()
             or name.startswith(("optimizer__", "iterator_train"))})
-        pretraining.set_params(max_epochs=self.pretrain_epochs, early_stopping=False,
-                               random_state=int(torch.randint(2**31 - 1, ())), warm_start=False)
         pretraining._train({name: value for name, value in data.items() if name != "y"}, None)
         self.pretraining_history_ = pretraining.net_.history
         return classifier.cpu()

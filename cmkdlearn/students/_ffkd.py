@@ -5,13 +5,13 @@ import copy
 import torch.nn.functional as F
 from sklearn.frozen import FrozenEstimator
 
-from cmkdlearn._labels import labelled_mask
+from cmkdlearn._protocol import class_columns, fit_teacher, labelled_part
+from cmkdlearn._seeding import seeded_copy
 from cmkdlearn._validation import check_number
-from cmkdlearn.base import TorchClassifier, take
+from cmkdlearn.base import TorchClassifier
 from cmkdlearn.losses import kd
 from cmkdlearn.nn.data import resolve_device
 from cmkdlearn.students._peer import peer
-from cmkdlearn.teachers._composition import class_columns, fit_teacher
 
 
 class FFKDDistiller(TorchClassifier):
@@ -89,13 +89,10 @@ class FFKDDistiller(TorchClassifier):
     def __init__(self, teacher=None, *, module="auto", modality=None, lambda_kd=1.0,
                  lambda_feedback=1.0, temperature=4.0, augmentation=None, **training):
         self.teacher = teacher
-        self.module = module
-        self.modality = modality
         self.lambda_kd = lambda_kd
         self.lambda_feedback = lambda_feedback
         self.temperature = temperature
-        self.augmentation = augmentation
-        super().__init__(**training)
+        super().__init__(module, modality=modality, augmentation=augmentation, **training)
 
     def _check_params(self):
         super()._check_params()
@@ -110,21 +107,16 @@ class FFKDDistiller(TorchClassifier):
                             "student, such as UnimodalTeacher.")
 
     def _prepare(self, X, y, data):
-        warm = self.warm_start and hasattr(self, "net_")
-        if not warm:
+        if not self._goes_on():
             self.teacher_ = self._fitted_teacher(X, y)
         self._columns = class_columns("teacher", self.teacher_, self.classes_)
-        return {"teacher_X": self.teacher_._read(X, reset=False)["X"]}
+        return {"teacher_X": self.teacher_.reader_.read(X, owner=self.teacher_)}
 
     def _fitted_teacher(self, X, y):
         if isinstance(self.teacher, FrozenEstimator):
             return copy.deepcopy(self.teacher.estimator)
-        known = labelled_mask(y)
-        X, y = (X, y) if known.all() else (take(X, known.nonzero()[0]), y[known])
-        teacher = peer(self, None) if self.teacher is None else self.teacher
-        if "random_state" in teacher.get_params() and teacher.random_state is None:
-            teacher = copy.deepcopy(teacher).set_params(random_state=self._draw_seed())
-        return fit_teacher(teacher, X, y)
+        teacher = peer(self) if self.teacher is None else self.teacher
+        return fit_teacher(seeded_copy(teacher, self._draw_seed()), *labelled_part(X, y))
 
     def _criterion(self):
         # a criterion's parameters are trained with the student's, and left out when it predicts

@@ -9,11 +9,15 @@ from sklearn.base import clone
 from sklearn.utils.validation import check_consistent_length, check_is_fitted, validate_data
 from torch import nn
 
+from cmkdlearn._bridge.inference import infer
+from cmkdlearn._bridge.reading import READ_AS, Reader
 from cmkdlearn._validation import check_number, check_option
-from cmkdlearn.base import READ_AS, TorchClassifier, select_modality
+from cmkdlearn.base import TorchClassifier
 from cmkdlearn.losses import kd
+from cmkdlearn.nn.data import TensorData
 from cmkdlearn.nn.modules import build_classifier
-from cmkdlearn.teachers import UnimodalTeacher
+from cmkdlearn.nn.samples import select_modality
+from cmkdlearn.students._peer import peer
 
 
 class FusionClassifier(TorchClassifier):
@@ -55,6 +59,8 @@ class FusionClassifier(TorchClassifier):
     classes_ : ndarray of shape (n_classes,)
     teacher_modality_ : str or None
         Who taught.
+    readers_ : dict of str to reader
+        ``kind`` and ``shape`` of each modality.
     selectors_ : dict of str to fitted CCHSelector
         By the student's modality; only for "auto".
     history_ : skorch.history.History
@@ -88,14 +94,16 @@ class FusionClassifier(TorchClassifier):
                  temperature=1.0, selector=None, **training):
         self.modalities = modalities
         self.teacher_modality = teacher_modality
-        self.module = module
         self.alpha = alpha
         self.temperature = temperature
         self.selector = selector
-        super().__init__(**training)
+        super().__init__(module, **training)
 
     def _check_params(self):
         super()._check_params()
+        if self.modality is not None:
+            raise ValueError(f"modality={self.modality!r}: {type(self).__name__} reads two, "
+                             "modalities=...; leave it at None.")
         names = list(self.modalities)
         if isinstance(self.modalities, str) or len(names) != 2 or names[0] == names[1]:
             raise ValueError(f"modalities={self.modalities!r} must be two different modalities.")
@@ -115,15 +123,24 @@ class FusionClassifier(TorchClassifier):
     def _read(self, X, reset):
         if isinstance(self.modalities, Mapping):
             validate_data(self, X, reset=reset, dtype=READ_AS)
-        if reset:  # each knows its modality's kind and shape
-            self._readers = {name: UnimodalTeacher(input_type=self.input_type)
-                             for name in self.modalities}
-        first, second = (self._readers[name]._read(part, reset)["X"]
+        if reset:
+            self.readers_ = {name: Reader(input_type=self.input_type) for name in self.modalities}
+        first, second = (self.readers_[name].read(part, reset=reset)
                          for name, part in self._parts(X).items())
         check_consistent_length(first, second)
-        kinds = {reader._kind for reader in self._readers.values()}
-        self._kind = "image" if "image" in kinds else kinds.pop()  # what module__* have to suit
         return {"X": first, "X_second": second}
+
+    @property
+    def _kind(self):
+        """What module__* have to suit: images, if there are some."""
+        kinds = {reader.kind for reader in self.readers_.values()}
+        return "image" if "image" in kinds else kinds.pop()
+
+    def _augment(self, batch):
+        for name, reader in zip(("X", "X_second"), self.readers_.values(), strict=True):
+            if reader.kind == "image":
+                batch[name] = self._augmentation(batch[name])
+        return batch
 
     def _prepare(self, X, y, data):
         self.teacher_modality_ = self.teacher_modality
@@ -137,11 +154,7 @@ class FusionClassifier(TorchClassifier):
 
         asked = self.selector
         if asked is None:
-            shared = TorchClassifier().get_params()
-            training = {name: value for name, value in self.get_params(deep=False).items()
-                        if name in shared or name in self._net_params()}
-            network = UnimodalTeacher(self.module, **{**training, "random_state": None})
-            asked = CCHSelector(student=None, network=network, random_state=self._draw_seed())
+            asked = CCHSelector(student=None, network=peer(self), random_state=self._draw_seed())
         self.selectors_ = {name: clone(asked).set_params(student=name, teacher=None).fit(X, y)
                            for name in X}
         evidence = {chosen.best_teacher_: chosen.evidence_[chosen.best_teacher_]
@@ -150,10 +163,10 @@ class FusionClassifier(TorchClassifier):
         return max(evidence, key=lambda name: evidence[name], default=None)
 
     def _build(self, data):
-        return _Fusion([build_classifier(self.module, part, reader._kind, len(self.classes_),
-                                         **self._module_params())
+        return _Fusion([build_classifier(self.module, part, reader.kind, len(self.classes_),
+                                         **self._routed("module"))
                         for part, reader in zip((data["X"], data["X_second"]),
-                                                self._readers.values(), strict=True)],
+                                                self.readers_.values(), strict=True)],
                        len(self.classes_))
 
     def _output(self, module, batch):
@@ -192,12 +205,11 @@ class FusionClassifier(TorchClassifier):
             X = select_modality(X, modality, fitting=True)
         elif isinstance(self.modalities, Mapping):
             X = self._parts(X)[modality]
-        part = self._readers[modality]._read(X, reset=False)["X"]
+        part = self.readers_[modality].read(X)
         branch = self.net_.module_.eval().branches[names.index(modality)]
-        with torch.inference_mode():
-            winners = [branch(rows.to(self.net_.device)).logits.argmax(dim=1).cpu()
-                       for rows in part.split(max(self.batch_size, 0) or len(part))]
-        return self.classes_[torch.cat(winners).numpy()]
+        logits = infer(lambda batch: branch(batch.X).logits, TensorData(X=part),
+                       device=self.net_.device, batch_size=self.batch_size)
+        return self.classes_[logits.argmax(dim=1).numpy()]
 
 
 class _Fused(NamedTuple):

@@ -5,15 +5,15 @@ from collections.abc import Mapping
 import numpy as np
 import torch
 import torch.nn.functional as F
-from sklearn.base import clone
 from torch import nn
 
+from cmkdlearn._protocol import fit_teacher, teaching_logits
+from cmkdlearn._seeding import seeded_copy
 from cmkdlearn._validation import check_number
-from cmkdlearn.base import TorchClassifier, as_teacher, take
+from cmkdlearn.base import TorchClassifier
 from cmkdlearn.losses import kd
-from cmkdlearn.nn.lazy import is_dataset
+from cmkdlearn.nn.samples import is_dataset, take
 from cmkdlearn.students._peer import peer
-from cmkdlearn.teachers._composition import teaching_logits
 
 
 class LFMEDistiller(TorchClassifier):
@@ -100,15 +100,12 @@ class LFMEDistiller(TorchClassifier):
 
     def __init__(self, module="auto", *, modality=None, expert=None, shots=(20, 100),
                  lambda_kd=0.25, temperature=2.0, alpha=0.6, augmentation=None, **training):
-        self.module = module
-        self.modality = modality
         self.expert = expert
         self.shots = shots
         self.lambda_kd = lambda_kd
         self.temperature = temperature
         self.alpha = alpha
-        self.augmentation = augmentation
-        super().__init__(**training)
+        super().__init__(module, modality=modality, augmentation=augmentation, **training)
 
     def _check_params(self):
         super()._check_params()
@@ -128,12 +125,12 @@ class LFMEDistiller(TorchClassifier):
         groups = _groups(counts, *self.shots)
         seeds = np.random.default_rng(self._draw_seed()).integers(2**31 - 1, size=len(groups))
         z, ease = np.zeros((len(codes), len(counts)), dtype=np.float32), np.zeros(len(codes))
+        expert_kind = peer(self) if self.expert is None else self.expert
         self.experts_, self._expert_accuracy = [], []
         fewest = counts[groups[0]].mean()
         for l, (group, seed) in enumerate(zip(groups, seeds, strict=True)):  # noqa: E741
             own = np.flatnonzero(np.isin(codes, group))
-            expert = peer(self, int(seed)) if self.expert is None else _seeded(self.expert, seed)
-            expert = as_teacher(expert.fit(take(X, own), y[own]))
+            expert = fit_teacher(seeded_copy(expert_kind, int(seed)), take(X, own), y[own])
             z[:, group] = teaching_logits(f"expert {l}", expert, X, y, self.classes_[group])
             p = torch.from_numpy(z[own][:, group]).softmax(dim=1).numpy()
             right = np.searchsorted(group, codes[own])
@@ -210,10 +207,3 @@ def _groups(counts, few, many):
         groups[min(i, j)] = np.sort(np.concatenate([groups[i], groups[j]]))
         del groups[max(i, j)]
     return groups
-
-
-def _seeded(expert, seed):
-    expert = clone(expert)
-    params = expert.get_params()
-    return expert.set_params(random_state=int(seed)) if params.get("random_state", 0) is None \
-        else expert

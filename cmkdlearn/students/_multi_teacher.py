@@ -9,22 +9,24 @@ import torch
 from joblib import Parallel, delayed
 from sklearn.frozen import FrozenEstimator
 from sklearn.model_selection import check_cv
-from sklearn.utils.validation import check_memory
 
+from cmkdlearn._bridge.inference import infer
 from cmkdlearn._hashing import content_hash
 from cmkdlearn._labels import labelled_mask
-from cmkdlearn._validation import check_number
-from cmkdlearn.base import TorchClassifier, as_teacher, take
-from cmkdlearn.losses import LOSSES, Output, get_loss
-from cmkdlearn.nn.data import TensorData, move
-from cmkdlearn.nn.features import with_feature_maps
-from cmkdlearn.teachers._composition import (
-    TeacherComposition,
+from cmkdlearn._protocol import (
+    as_teacher,
     class_columns,
     fit_teacher,
     needs_labels,
     teaching_logits,
 )
+from cmkdlearn._validation import check_memory, check_number
+from cmkdlearn.base import TorchClassifier
+from cmkdlearn.losses import LOSSES, Output, get_loss
+from cmkdlearn.nn.data import TensorData
+from cmkdlearn.nn.features import with_feature_maps
+from cmkdlearn.nn.samples import take
+from cmkdlearn.teachers._composition import TeacherComposition
 
 
 class MultiTeacherDistiller(TorchClassifier, TeacherComposition):
@@ -67,7 +69,7 @@ class MultiTeacherDistiller(TorchClassifier, TeacherComposition):
     cv : int or cross-validation splitter, default=None
         Teach by out-of-fold logits: a labelled sample is taught by teachers that were not fitted
         on it. Frozen teachers are not refitted.
-    memory : str or joblib.Memory, default=None
+    memory : str, os.PathLike or joblib.Memory, default=None
         Where fitted teachers and their logits are kept, so that candidates of a grid search
         that share a teacher's setting share the teacher. Teachers with ``random_state=None``
         take their seed from this estimator's ``random_state`` if that is an integer.
@@ -124,23 +126,20 @@ class MultiTeacherDistiller(TorchClassifier, TeacherComposition):
                  temperature=4.0, teacher_weights=None, augmentation=None, cv=None, memory=None,
                  **training):
         self.teachers = teachers
-        self.module = module
-        self.modality = modality
         self.loss = loss
         self.lambda_kd = lambda_kd
         self.temperature = temperature
         self.teacher_weights = teacher_weights
-        self.augmentation = augmentation
         self.cv = cv
         self.memory = memory
-        super().__init__(**training)
+        super().__init__(module, modality=modality, augmentation=augmentation, **training)
 
     def _check_params(self):
         super()._check_params()
         self._check_teachers()
         check_number("lambda_kd", self.lambda_kd, low=0)
         loss = self._criterion()
-        last = self.net_.criterion_ if self.warm_start and hasattr(self, "net_") else None
+        last = self.net_.criterion_ if self._goes_on() else None
         if last is not None and list(last.parameters()) and repr(loss) != repr(last):
             raise ValueError(f"warm_start=True goes on with the parameters of {last!r}, which "
                              f"loss={self.loss!r} does not have; use warm_start=False.")
@@ -172,7 +171,7 @@ class MultiTeacherDistiller(TorchClassifier, TeacherComposition):
             student = copy.deepcopy(module).eval()(data["X"][:rows].to(device))
         with torch.random.fork_rng(devices=[]):  # so that batches do not depend on the loss
             loss.build(student.map(torch.Tensor.cpu), data["teacher"])
-        if self.warm_start and hasattr(self, "net_") and list(loss.parameters()):
+        if self._goes_on() and list(loss.parameters()):
             raise ValueError(f"loss={self.loss!r} has parameters that the optimiser of the last "
                              "fit does not know; use warm_start=False.")
         return loss.to(device)
@@ -271,14 +270,13 @@ def _feature_maps(teacher, X):
     """Maps of all samples in half precision: they are many."""
     if isinstance(teacher, FrozenEstimator):
         teacher = teacher.estimator
-    data, device = TensorData(**teacher._read(X, reset=False)), teacher.net_.device
-    network = with_feature_maps(teacher.net_.module_, data.tensors.X).eval()
-    batches = []
-    with torch.inference_mode():
-        for _, batch in data.in_order(teacher.batch_size):
-            maps = teacher._output(network, move(batch, device)).feature_maps
-            batches.append([map.half().cpu() for map in maps])
-    maps = tuple(torch.cat(parts) for parts in zip(*batches, strict=True))
+    X = teacher.reader_.read(X, owner=teacher)
+    network = with_feature_maps(teacher.net_.module_, X).eval()
+
+    def ask(batch):
+        return tuple(map.half() for map in network(batch.X).feature_maps)
+
+    maps = infer(ask, TensorData(X=X), device=teacher.net_.device, batch_size=teacher.batch_size)
     if not all(map.isfinite().all() for map in maps):
         raise ValueError("Its feature maps are NaN, infinite or above 65,504.")
     return maps

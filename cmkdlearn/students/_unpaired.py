@@ -11,6 +11,8 @@ from torch import nn
 from torch.func import functional_call
 
 from cmkdlearn._labels import label_codes
+from cmkdlearn._protocol import class_columns, fit_teacher
+from cmkdlearn._seeding import seeded_copy
 from cmkdlearn._validation import check_number, check_option
 from cmkdlearn.alignment import (
     METRICS,
@@ -20,7 +22,6 @@ from cmkdlearn.alignment import (
 )
 from cmkdlearn.base import TorchClassifier
 from cmkdlearn.nn.modules import Classifier
-from cmkdlearn.teachers._composition import class_columns, fit_teacher
 
 PAPER = {"lambda_fa": 1.0, "lambda_la": 1.0, "decay": False, "fa_steps": 1, "la_steps": 1,
          "inner_lr": 1e-5, "metric": "l2", "feature_scale": 1.0, "label_cost": 0.0,
@@ -141,8 +142,6 @@ class UCMKDStudent(TorchClassifier):
                  order="first", la_gradient="student", la_scope="all", teacher_batch_size=None,
                  balanced_bank=False, augmentation=None, **training):
         self.teacher = teacher
-        self.module = module
-        self.modality = modality
         self.lambda_fa = lambda_fa
         self.lambda_la = lambda_la
         self.decay = decay
@@ -159,8 +158,7 @@ class UCMKDStudent(TorchClassifier):
         self.la_scope = la_scope
         self.teacher_batch_size = teacher_batch_size
         self.balanced_bank = balanced_bank
-        self.augmentation = augmentation
-        super().__init__(**training)
+        super().__init__(module, modality=modality, augmentation=augmentation, **training)
 
     @classmethod
     def paper(cls, teacher, **params):
@@ -242,7 +240,7 @@ class UCMKDStudent(TorchClassifier):
         if self.lambda_fa and self._scale == "auto":
             self._scale = self._teachers_spread()
         self._bank_rng = np.random.default_rng([self._draw_seed(), 1])
-        warm = self.warm_start and hasattr(self, "net_")
+        warm = self._goes_on()
         self._epochs_before = len(self.net_.history) if warm else 0
         return {}
 
@@ -260,7 +258,8 @@ class UCMKDStudent(TorchClassifier):
         """Fit the teacher, if need be, and return its samples' features and labels."""
         frozen = isinstance(self.teacher, FrozenEstimator)
         own = (X, y) if frozen or X_teacher is None else (X_teacher, y_teacher)
-        self.teacher_ = teacher = fit_teacher(self.teacher, *own)
+        self.teacher_ = teacher = fit_teacher(
+            seeded_copy(self.teacher, self._draw_seed()), *own)
         class_columns("teacher", teacher, self.classes_)
         for need, use in (("encode", "features"), ("head_", "a head that reads its features")):
             if not hasattr(teacher, need):
@@ -318,11 +317,11 @@ class UCMKDStudent(TorchClassifier):
         return loss, output
 
     def _algorithm_1(self, module, batch, terms):
-        inner = _InnerLoop(module, self.inner_lr, self.order)
-        for _ in range(terms.fa_steps):  # phi, on lambda_1 FA
+        inner = _InnerLoop(module, self.inner_lr, self.order)  # line 5: phi_tmp and p_tmp
+        for _ in range(terms.fa_steps):  # lines 6 to 8: phi_tmp, on lambda_1 FA (eq. 14)
             inner.descend(terms.fa(inner(batch.X)), lambda name: not name.startswith("head."))
         if self.la_scope == "all":
-            for _ in range(terms.la_steps):  # phi and p, on lambda_2 LA
+            for _ in range(terms.la_steps):  # lines 9 to 13: both, on lambda_2 LA (eq. 15)
                 output = inner(batch.X)
                 inner.descend(terms.la(output.logits, output.z), lambda name: True)
             output = inner(batch.X, final=True)
@@ -335,11 +334,11 @@ class UCMKDStudent(TorchClassifier):
                 inner.descend(terms.la(inner.head(features), z),
                               lambda name: name.startswith("head."))
             output = output._replace(logits=inner.head(output.features))
-        ce = terms.values["ce"] = self._cross_entropy(output, batch)
+        ce = terms.values["ce"] = self._cross_entropy(output, batch)  # err_S at the adapted, eq. 2
         if not ce.isfinite():
             raise FloatingPointError(f"Cross-entropy is {ce.item()} after the inner steps. Lower "
                                      f"inner_lr={self.inner_lr!r}.")
-        inner.backward(ce)  # at the adapted parameters, for the original ones
+        inner.backward(ce)  # lines 14 and 15: the adapted parameters' gradient, for the original
         return ce, output
 
     def _draw(self, bank, n):

@@ -8,13 +8,9 @@ from sklearn.utils.validation import check_is_fitted
 from torch import nn
 
 from cmkdlearn._labels import encode_labels
-from cmkdlearn.nn.lazy import labels_of
-from cmkdlearn.teachers._composition import (
-    TeacherComposition,
-    class_columns,
-    fit_teacher,
-    teaching_logits,
-)
+from cmkdlearn._protocol import class_columns, fit_teacher, teaching_logits
+from cmkdlearn.nn.samples import labels_of
+from cmkdlearn.teachers._composition import TeacherComposition
 
 
 class TeacherEnsemble(ClassifierMixin, TeacherComposition):

@@ -17,9 +17,11 @@ class UnimodalTeacher(TorchTeacher):
     augmentation : {None, "weak", "strong"} or callable, default=None
         For images. "weak" crops, flips and jitters colours mildly, "strong" applies RandAugment
         or AutoAugment as well; a callable takes and returns a batch (n, C, H, W).
+    label_smoothing : float, default=0.0
+        Share of the target that is spread evenly over the classes, in [0, 1].
     **training
-        As for :class:`~cmkdlearn.base.TorchClassifier`: ``max_epochs``, ``lr``, ``batch_size``,
-        ``label_smoothing``, ``early_stopping``, ``random_state``, ``device``, ...
+        As for :class:`~cmkdlearn.base.TorchEstimator`: ``max_epochs``, ``lr``, ``batch_size``,
+        ``early_stopping``, ``random_state``, ``device``, ...
 
     Attributes
     ----------
@@ -41,9 +43,3 @@ class UnimodalTeacher(TorchTeacher):
     >>> teacher.encode(X[:2]).shape
     (2, 256)
     """
-
-    def __init__(self, module="auto", *, modality=None, augmentation=None, **training):
-        self.module = module
-        self.modality = modality
-        self.augmentation = augmentation
-        super().__init__(**training)

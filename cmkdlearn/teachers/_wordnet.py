@@ -17,10 +17,10 @@ from torch import nn
 
 from cmkdlearn._labels import label_codes
 from cmkdlearn._validation import check_number, check_option
-from cmkdlearn.base import TorchTeacher, select_modality
+from cmkdlearn.base import TorchTeacher
 from cmkdlearn.nn.data import as_tensor
-from cmkdlearn.nn.lazy import first_sample, is_dataset, is_mapped
 from cmkdlearn.nn.modules import Standardise, build_classifier
+from cmkdlearn.nn.samples import first_sample, is_dataset, is_mapped, select_modality
 from cmkdlearn.text import DEFAULT_TEMPLATES, WordNetNouns, WordNetRelaxer, encode_prompts
 
 RELAXED = -1  # in place of a label code: this sample's text is the relaxed one
@@ -36,9 +36,9 @@ class WordNetRelaxedTeacher(TorchTeacher):
 
     .. math::
 
-        L_{hier} &= 1 - \cos(n_{gt}, n_{relaxed}) \\
-        L_{cosreg} &= 1 - \cos(n_{pretrained}, n_{relaxed}) \\
-        L_{T_x} &= \mathrm{CE} + 0.1\, L_{hier} + 0.01\, L_{cosreg}
+        L_{hier} &= 1 - \cos(n_{gt}, n_{relaxed}) & (4) \\
+        L_{cosreg} &= 1 - \cos(n_{pretrained}, n_{relaxed}) & (5) \\
+        L_{T_x} &= \mathrm{CE} + 0.1\, L_{hier} + 0.01\, L_{cosreg} & (6)
 
     Parameters
     ----------
@@ -135,9 +135,7 @@ class WordNetRelaxedTeacher(TorchTeacher):
         self.nouns_per_cluster = nouns_per_cluster
         self.nouns = nouns
         self.templates = templates
-        self.module = module
-        self.modality = modality
-        super().__init__(**training)
+        super().__init__(module, modality=modality, **training)
 
     # ---------------------------------------------------------------- validation
 
@@ -173,14 +171,13 @@ class WordNetRelaxedTeacher(TorchTeacher):
             X = super()._read(X, reset)["X"].numpy()
             if self._kind != "table":
                 raise ValueError(f"Without an embedder, X must hold image embeddings (n, d); it "
-                                 f"holds a {self._kind} of shape {self._shape} per sample.")
+                                 f"holds a {self._kind} of shape {self.reader_.shape} per sample.")
         else:
             X = select_modality(X, self.modality, fitting=reset)
             if is_dataset(X) or is_mapped(X):  # the embedder reads and checks all of them
                 validate_data(self, first_sample(X), reset=reset, allow_nd=True, dtype="numeric")
             else:
                 X = validate_data(self, X, reset=reset, allow_nd=True, dtype="numeric")
-            self._kind = "table"
         if reset:  # embedded in _prepare, once labels and names are known to be good
             return {"X": X}
         data = {"X": self._embed(X)}
@@ -188,6 +185,11 @@ class WordNetRelaxedTeacher(TorchTeacher):
             data["relaxed"] = self._relaxed_text(data["X"])
             data["shown"] = torch.full((len(X),), RELAXED)
         return data
+
+    @property
+    def _kind(self):
+        """Embeddings are a table."""
+        return "table" if self.embedder is not None else super()._kind
 
     def _embed(self, X):
         """Return the image embeddings, L2-normalised."""
@@ -201,7 +203,7 @@ class WordNetRelaxedTeacher(TorchTeacher):
     # ---------------------------------------------------------------- text
 
     def _prepare(self, X, y, data):
-        if self.warm_start and hasattr(self, "net_"):
+        if self._goes_on():
             # the nouns stay, with what was learned of them
             return {"shown": self._shown(data["y"])} if self.use_text else {}
         if not self.use_text:
@@ -246,13 +248,13 @@ class WordNetRelaxedTeacher(TorchTeacher):
         return nouns
 
     def _encode(self, name, words):
-        """Return text embeddings, (n_words, d) float32 (Algorithm 1, step 1)."""
+        """Return text embeddings, (n_words, d) float32 (Algorithm 1, lines 1 to 10)."""
         if self.embedder is not None:
             return encode_prompts(self.embedder, words, self.templates)
         return _stack(name, words.values() if isinstance(words, Mapping) else words)
 
     def _choose_text(self, V, names, nouns):
-        """Choose n* (Algorithm 1, steps 2 and 3), or take the class names for the ablation."""
+        """Choose n* (Algorithm 1, lines 11 to 19), or take the class names for the ablation."""
         if self.relaxation == "noise":
             self.nouns_ = self.classes_.astype(str) if self.embedder is None else np.asarray(names)
             self._pretrained = self.class_embeddings_
@@ -300,7 +302,7 @@ class WordNetRelaxedTeacher(TorchTeacher):
         # the scale it was standardised by
         scale = Standardise(torch.zeros(()), torch.tensor(data["X"].shape[1] ** -0.5))
         classifier = build_classifier(self.module, inputs, "table", len(self.classes_),
-                                      scale, **self._module_params())
+                                      scale, **self._routed("module"))
         return MultimodalClassifier(classifier, text, self.use_image)
 
     def _remember(self, data, y):
@@ -320,10 +322,10 @@ class WordNetRelaxedTeacher(TorchTeacher):
         n_gt = module.text.class_names[batch.y]
         n_relaxed = module.text.nouns[batch.relaxed]
         n_pretrained = module.text.pretrained[batch.relaxed]
-        hier = (is_relaxed * (1 - F.cosine_similarity(n_gt, n_relaxed))).mean()
-        cosreg = (is_relaxed * (1 - F.cosine_similarity(n_pretrained, n_relaxed))).mean()
-        return {"loss": ce + self.lambda_hier * hier + self.lambda_cosreg * cosreg,
-                "ce": ce, "hier": hier, "cosreg": cosreg}
+        hier = (is_relaxed * (1 - F.cosine_similarity(n_gt, n_relaxed))).mean()  # eq. 4
+        cosreg = (is_relaxed * (1 - F.cosine_similarity(n_pretrained, n_relaxed))).mean()  # eq. 5
+        loss = ce + self.lambda_hier * hier + self.lambda_cosreg * cosreg  # eq. 6
+        return {"loss": loss, "ce": ce, "hier": hier, "cosreg": cosreg}
 
     # ---------------------------------------------------------------- what it knows
 
@@ -415,7 +417,7 @@ class RelaxedText(nn.Module):
 
     def __init__(self, nouns, class_names, learnable):
         super().__init__()
-        self.nouns = nn.Parameter(nouns.clone(), requires_grad=learnable)
+        self.nouns = nn.Parameter(nouns.clone(), requires_grad=learnable)  # Algorithm 1, line 20
         self.register_buffer("pretrained", nouns.clone())
         self.register_buffer("class_names", class_names)
 

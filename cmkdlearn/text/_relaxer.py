@@ -113,16 +113,16 @@ class WordNetRelaxer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
             check_number("n_clusters", self.n_clusters, low=1, integer=True)
         V = normalize(validate_data(self, X, dtype=np.float32))
         nouns, N = self._candidates(V.shape[1])
-        centres = self._cluster(V)
-        cluster, certainty = _nearest_centre(N, centres)
+        centres = self._cluster(V)  # m_k, line 13
+        cluster, certainty = _nearest_centre(N, centres)  # lines 14 and 15
         # cluster by cluster, the surest noun first; ties go to the earlier candidate
         order = np.lexsort((-certainty, cluster))
         rank = np.arange(len(N)) - np.searchsorted(cluster[order], cluster[order])
-        kept = order[rank < self.nouns_per_cluster]
+        kept = order[rank < self.nouns_per_cluster]  # lines 16 and 18
         self.cluster_centers_ = centres
         self.noun_indices_ = kept
         self.nouns_ = [nouns[i] for i in kept]
-        self.noun_embeddings_ = N[kept]
+        self.noun_embeddings_ = N[kept]  # n*; of unit length already, line 19
         self.noun_clusters_ = cluster[kept]
         self._n_features_out = V.shape[1]
         return self
@@ -143,7 +143,7 @@ class WordNetRelaxer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
         if len(lost):
             raise ValueError(f"The embedding of the noun {nouns[lost[0]]!r} is zero, which has no "
                              "direction; leave the noun out.")
-        return nouns, normalize(N)
+        return nouns, normalize(N)  # lines 10 and 19
 
     def _cluster(self, V):
         n_distinct = len({v.tobytes() for v in V})  # np.unique would sort them
@@ -207,8 +207,8 @@ def _nearest_centre(vectors, centres):
     nearest = np.empty(len(vectors), dtype=np.int64)
     certainty = np.empty(len(vectors))
     for i in range(0, len(vectors), step):
-        S = vectors[i:i + step] @ centres.T
-        nearest[i:i + step] = S.argmax(axis=1)
+        S = vectors[i:i + step] @ centres.T  # line 14
+        nearest[i:i + step] = S.argmax(axis=1)  # line 15
         S -= S.max(axis=1, keepdims=True)
-        certainty[i:i + step] = 1 / np.exp(S, out=S).sum(axis=1, dtype=np.float64)
+        certainty[i:i + step] = 1 / np.exp(S, out=S).sum(axis=1, dtype=np.float64)  # line 16
     return nearest, certainty

@@ -10,10 +10,10 @@ from sklearn.utils import Bunch, check_random_state
 from sklearn.utils.validation import check_consistent_length, check_is_fitted
 
 from cmkdlearn._labels import label_codes
+from cmkdlearn._protocol import class_columns
 from cmkdlearn._validation import check_number
 from cmkdlearn.alignment import true_log_probability
-from cmkdlearn.base import take
-from cmkdlearn.teachers._composition import class_columns
+from cmkdlearn.nn.samples import take
 
 GREATEST = 1 / math.e  # of -p log p over [0, 1]
 

@@ -5,7 +5,7 @@ import os
 
 import torch
 
-from cmkdlearn.nn.data import BatchLoader, _each
+from cmkdlearn.nn.data import BatchLoader, each
 
 PRECISIONS = ("no", "bf16")
 KINDS = ("NO", "MULTI_CPU", "MULTI_GPU", "MULTI_XPU", "MULTI_HPU", "MULTI_NPU", "MULTI_MLU")
@@ -125,7 +125,7 @@ def mixed_precision(module, accelerator):
     def in_half(*args):
         with accelerator.autocast():
             output = forward(*args)
-        return _each(output, lambda t: t.float() if t.is_floating_point() else t)
+        return each(output, lambda t: t.float() if t.is_floating_point() else t)
 
     module.forward = in_half
     try:

@@ -1,17 +1,21 @@
 """skorch's training loop over batches that are sliced from tensors."""
 
 import contextlib
+import copy
+import inspect
 import math
 import warnings
 
+import numpy as np
 import torch
+from sklearn.model_selection import train_test_split
 from skorch import NeuralNet
-from skorch.callbacks import EpochTimer, PrintLog
-from torch.nn.modules.batchnorm import _BatchNorm
+from skorch.callbacks import Callback, EarlyStopping, EpochTimer, PrintLog
+from skorch.utils import TeeGenerator, noop
 
-from cmkdlearn.nn.data import fits_on, move
-from cmkdlearn.nn.memory import in_parts
-from cmkdlearn.nn.processes import Processes, mixed_precision
+from cmkdlearn._bridge.memory import StepsInParts
+from cmkdlearn._bridge.processes import Processes, mixed_precision
+from cmkdlearn.nn.data import BatchLoader, fits_on, move, whole
 
 NO_TERM = ("loss", "acc", "kappa")  # what is reported beside the terms of the loss
 
@@ -22,14 +26,14 @@ class Net(NeuralNet):
     Parameters
     ----------
     method : TorchEstimator
-        Gives ``_augment(batch)``, ``_output(module, batch)``, ``_loss(module, batch, output)``
-        and ``_step(net, batch)``.
+        Gives ``_augment(batch)`` where it ``_augments``, ``_output(module, batch)``,
+        ``_loss(module, batch, output)`` and ``_step(net, batch)``.
     **kwargs
         As for ``skorch.NeuralNet``.
     """
 
     accelerator = None  # while training by one: an accelerate.Accelerator
-    largest_part: int | None = None  # of a batch, where memory does not hold all of it
+    in_parts: StepsInParts | None = None  # from the first batch on that memory did not hold
 
     def __init__(self, *args, method, **kwargs):
         super().__init__(*args, **kwargs)
@@ -68,75 +72,63 @@ class Net(NeuralNet):
         module._compiled_call_impl = call
         return module
 
+    def initialize_optimizer(self, *args, **kwargs):
+        """As skorch's, and find out whether it is one that calls a closure, as L-BFGS does."""
+        super().initialize_optimizer(*args, **kwargs)
+        closure = inspect.signature(self.optimizer_.step).parameters.get("closure")
+        self._closes = closure is not None and closure.default is closure.empty
+        return self
+
+    def train_step(self, batch, **fit_params):
+        """Make a step; without a closure, where the optimiser does not ask for one."""
+        if self._closes:
+            return super().train_step(batch, **fit_params)
+        self.optimizer_.zero_grad()
+        step = self.train_step_single(batch)
+        if self._gradients_are_looked_at:
+            self.notify("on_grad_computed", batch=batch, training=True,
+                        named_parameters=TeeGenerator(self.get_all_learnable_params()))
+        self.optimizer_.step()
+        return step
+
     def train_step_single(self, batch, **fit_params):
         """Forward and backward pass of one batch."""
         if not self.module_.training:  # a callback may have predicted
             self._set_training(True)
-        batch = self.method._augment(move(batch, self.device))
-        step = self._in_parts(self._accumulate, batch)
+        if batch.X.device != self.device:
+            batch = move(batch, self.device)
+        if self.method._augments:
+            batch = self.method._augment(batch)
+        if self.in_parts is None:
+            try:
+                step = self.method._step(self, batch)
+            except torch.OutOfMemoryError as error:
+                self.in_parts = StepsInParts(self, batch, error)
+        if self.in_parts is not None:
+            step = self.in_parts.train(batch)
         if self.processes:
             learnable = (p for _, p in self.get_all_learnable_params())
             self.processes.average_gradients(learnable, len(batch.X))
         return step
-
-    def _accumulate(self, part, seen):
-        """Leave the mean gradient of a part, and of the samples of the batch before it."""
-        n = len(part.X)
-        self._scale_gradients(seen / n if seen else 1)
-        step = self.method._step(self, part)
-        self._scale_gradients(n / (seen + n))
-        return {"n": n, **step}
-
-    def _scale_gradients(self, factor):
-        if factor != 1:
-            for _, p in self.get_all_learnable_params():
-                if p.grad is not None:
-                    p.grad *= factor
-
-    def _in_parts(self, step, batch):
-        """Make a step of a batch, by parts if the device's memory does not hold it."""
-        n, whole = len(batch.X), not self.method._adds_up
-        try:
-            steps, size = in_parts(step, batch, self.largest_part or n, n if whole else 1,
-                                   self._zero_grad_optimizer)
-        except torch.OutOfMemoryError as error:
-            cannot = (f"Its loss compares the samples of a batch with each other, so that halves "
-                      f"do not add up to it. Lower batch_size={self.batch_size}." if whole
-                      else "Not even a single sample fits.")
-            raise torch.OutOfMemoryError(
-                f"The memory of {self.device} is too small for {type(self.method).__name__}. "
-                f"{cannot} {error}") from error
-        if len(steps) == 1:
-            return steps[0]
-        if size != self.largest_part:
-            self.largest_part = size
-            normalises = any(isinstance(layer, _BatchNorm) for layer in self.module_.modules())
-            warnings.warn(
-                f"The memory of {self.device} is too small for a batch of {n}: it is read in parts "
-                f"of {size}, whose gradients add up to the same step. "
-                + "Batch normalisation has the statistics of the parts." * normalises, stacklevel=2)
-
-        def mean(values):
-            return sum(part["n"] / n * value.detach()
-                       for part, value in zip(steps, values, strict=True))
-
-        return {"n": n, "loss": mean(part["loss"] for part in steps),
-                "y_pred": torch.cat([part["y_pred"] for part in steps]),
-                "terms": {name: mean(part["terms"][name] for part in steps)
-                          for name in steps[0]["terms"]}}
 
     def validation_step(self, batch, **fit_params):
         """Losses of one batch of the validation split, and its share of right answers."""
         self._set_training(False)
         with torch.no_grad():
             batch = move(batch, self.device)
-            return self._in_parts(self._look_at, batch)
+            if self.in_parts is None:
+                try:
+                    return self.look_at(batch)
+                except torch.OutOfMemoryError as error:
+                    self.in_parts = StepsInParts(self, batch, error)
+            return self.in_parts.validate(batch)
 
-    def _look_at(self, part, seen):
-        output = self.method._output(self.module_, part)
-        terms = self.method._loss(self.module_, part, output)
-        return {"n": len(part.X), "loss": terms["loss"], "y_pred": output.logits,
-                "terms": {**terms, **self.method._scores(part, output)}}
+    def look_at(self, batch):
+        """Return what a batch costs, without a step."""
+        output = self.method._output(self.module_, batch)
+        terms = self.method._loss(self.module_, batch, output)
+        return {"loss": terms["loss"], "y_pred": output.logits,
+                "terms": {**terms, **self.method._scores(batch, output)}}
 
     @property
     def processes(self):
@@ -159,6 +151,9 @@ class Net(NeuralNet):
     def partial_fit(self, X, y=None, **fit_params):
         """As skorch's, but what the user interrupts does not pass for finished."""
         self._interrupted = False
+        self._gradients_are_looked_at = any(
+            type(callback).on_grad_computed is not Callback.on_grad_computed
+            for _, callback in self.callbacks_)
         half = self.accelerator is not None and self.accelerator.mixed_precision != "no"
         with mixed_precision(self.module_, self.accelerator) if half else contextlib.nullcontext():
             super().partial_fit(X, y, **fit_params)
@@ -188,8 +183,8 @@ class Net(NeuralNet):
         for batch in iterator:
             self.notify("on_batch_begin", batch=batch, training=training)
             step = step_fn(batch, **fit_params)
-            n = whole[len(sizes)] if whole else step["n"]
-            sizes.append(step["n"])
+            n = whole[len(sizes)] if whole else len(batch.X)
+            sizes.append(len(batch.X))
             for name, value in step["terms"].items():
                 terms.setdefault(name, []).append(value.detach())
             self.history.record_batch(f"{prefix}_batch_size", n)
@@ -218,3 +213,34 @@ class Net(NeuralNet):
             raise FloatingPointError(
                 f"The {prefix} loss became {means[term]} (term {term!r}). Lower lr, or look at the "
                 "scale of X.")
+
+
+def make_net(method, module, criterion, device):
+    """Return the net of an estimator, by its parameters."""
+    callbacks = copy.deepcopy(getattr(method, "callbacks", None)) or []
+    if method.early_stopping:
+        callbacks = [*callbacks, ("early_stopping", EarlyStopping(
+            patience=method.n_iter_no_change, load_best=True, sink=noop))]
+    params = {"iterator_train": BatchLoader, "iterator_train__shuffle": True,
+              "iterator_train__collate_fn": whole,
+              **{f"iterator_valid__{name}": value for name, value in method._reading().items()},
+              **{name: value for name, value in method._net_params().items()
+                 if not name.startswith(("module__", "accelerator"))},
+              "callbacks": callbacks}
+    return Net(module, criterion, method=method, optimizer=method.optimizer, lr=method.lr,
+               batch_size=method.batch_size, device=device, iterator_valid=BatchLoader,
+               **params).initialize()
+
+
+def split(method, data, stratify):
+    """Return training and validation data; of the latter there is None without early stopping."""
+    if not method.early_stopping:
+        return data, None
+    try:
+        train, valid = train_test_split(
+            np.arange(len(data)), test_size=method.validation_fraction, stratify=stratify,
+            random_state=int(torch.randint(2**31 - 1, ())))
+    except ValueError as error:
+        raise ValueError(f"early_stopping=True cannot set validation_fraction="
+                         f"{method.validation_fraction} of every class aside. {error}") from None
+    return tuple(data.subset(torch.from_numpy(part)) for part in (train, valid))

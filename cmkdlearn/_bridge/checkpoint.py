@@ -8,6 +8,10 @@ import torch
 from skorch.callbacks import Callback, EarlyStopping
 from skorch.history import History
 
+from cmkdlearn._hashing import content_hash
+from cmkdlearn.nn.data import TensorData
+
+KEY_ROWS = 256  # by which a checkpoint knows the data
 STOPPING = ("misses_", "dynamic_threshold_", "best_epoch_", "best_model_weights_")
 
 
@@ -82,6 +86,20 @@ class Checkpoint(Callback):
         net.max_epochs = self._max_epochs
         if net.writes and not net._interrupted:
             self.file.unlink(missing_ok=True)
+
+
+def key_of(method, data):
+    """Name a training: by parameters, data (some of them), and weights if they are old."""
+    params = {name: value for name, value in method.get_params(deep=False).items()
+              if name not in ("checkpoint", "verbose", "device")}
+    rows = torch.linspace(0, len(data["X"]) - 1, min(len(data["X"]), KEY_ROWS)).long()
+    old = method.net_.module_.state_dict() if len(method.net_.history) else None
+    try:
+        return content_hash([type(method).__qualname__, params, len(data["X"]),
+                             TensorData(**data)[rows], old])
+    except Exception as error:  # pickling fails in many ways
+        raise ValueError(f"checkpoint={method.checkpoint!r} needs parameters that can be "
+                         f"pickled, to know this training again. {error}") from error
 
 
 def _kept(callback):

@@ -1,0 +1,1 @@
+"""The bridge to skorch: parameters, reading, training and inference of an estimator's net."""

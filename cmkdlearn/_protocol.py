@@ -1,0 +1,167 @@
+"""What a teacher is, and how one is fitted and asked.
+
+A teacher is whatever has ``classes_``, ``encode(X)`` (features, (n, d) float32),
+``decision_function(X)``, ``head_`` (a torch module from features to logits), ``feature_bank_`` (the
+training samples' features) and ``teaching_logits(X, y)``, which is what a student is shown.
+"""
+
+import numpy as np
+from sklearn.base import clone
+from sklearn.frozen import FrozenEstimator
+from sklearn.linear_model._base import LinearClassifierMixin
+from sklearn.pipeline import Pipeline
+from sklearn.utils.validation import check_is_fitted
+
+from cmkdlearn._bridge.routing import RoutedParams
+from cmkdlearn._labels import labelled_mask
+from cmkdlearn.nn.modules import linear_head
+from cmkdlearn.nn.samples import is_dataset, take
+
+
+class ClassifierTeacher:
+    """A fitted scikit-learn classifier in the role of a teacher."""
+
+    needs_labels_to_teach = False
+
+    def __init__(self, estimator, X=None, y=None):
+        self.estimator, self.classes_ = estimator, estimator.classes_
+        last = estimator[-1] if isinstance(estimator, Pipeline) else estimator
+        self._linear = isinstance(last, LinearClassifierMixin)
+        if self._linear:
+            self.head_ = linear_head(last.coef_, last.intercept_)
+        else:
+            self.head_ = linear_head(np.eye(len(self.classes_)), 0)
+        self._soft = hasattr(estimator, "predict_proba") and not self._linear
+        pairs = getattr(last, "decision_function_shape", None) == "ovo" and len(self.classes_) > 2
+        if pairs and not self._soft:
+            raise ValueError(f"{last!r} has one output a pair of classes; a teacher needs one a "
+                             'class. Set decision_function_shape="ovr".')
+        if X is not None:
+            self.feature_bank_ = self.encode(X)
+            self.feature_bank_labels_ = None if y is None else np.asarray(y)
+
+    def decision_function(self, X):
+        """Logits (n, n_classes): log-probabilities, or decision values."""
+        if self._soft:
+            p = self.estimator.predict_proba(X)
+            return np.log(np.clip(p, np.finfo(np.float32).tiny, None)).astype(np.float32)
+        values = np.asarray(self.estimator.decision_function(X), dtype=np.float32)
+        return np.column_stack([-values / 2, values / 2]) if values.ndim == 1 else values
+
+    def teaching_logits(self, X, y=None):
+        """The same."""
+        return self.decision_function(X)
+
+    def encode(self, X):
+        """A linear model's input; of any other model, its logits."""
+        if not self._linear:
+            return self.decision_function(X)
+        if isinstance(self.estimator, Pipeline) and len(self.estimator) > 1:
+            X = self.estimator[:-1].transform(X)
+        return np.asarray(X.toarray() if hasattr(X, "toarray") else X, dtype=np.float32)
+
+
+def as_teacher(estimator, X=None, y=None):
+    """Give a fitted classifier the interface of a teacher.
+
+    Parameters
+    ----------
+    estimator : fitted classifier
+        A teacher of this library is returned as it is. A linear classifier of scikit-learn (or
+        Pipeline that ends in one) teaches by its decision values, any other by its
+        log-probabilities, or by its decision values where it has no ``predict_proba``.
+    X : array-like, optional
+        Training data, for the feature bank that unpaired students need.
+    y : array-like of shape (n,), optional
+        Its labels.
+
+    Returns
+    -------
+    teacher
+        With ``classes_``, ``encode``, ``decision_function`` (n, n_classes), ``head_``,
+        ``teaching_logits`` and, if ``X`` is given, ``feature_bank_``. The features of a linear
+        model are its inputs, those of any other model its logits.
+
+    Raises
+    ------
+    TypeError
+        If ``estimator`` is no classifier.
+    sklearn.exceptions.NotFittedError
+        If it is not fitted.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> from sklearn.linear_model import LogisticRegression
+    >>> from cmkdlearn.base import as_teacher
+    >>> X, y = load_iris(return_X_y=True)
+    >>> teacher = as_teacher(LogisticRegression(max_iter=500).fit(X, y))
+    >>> teacher.teaching_logits(X).shape, teacher.encode(X).shape
+    ((150, 3), (150, 4))
+    """
+    if hasattr(estimator, "teaching_logits"):
+        check_is_fitted(estimator) if hasattr(estimator, "fit") else None
+        return estimator
+    if not (hasattr(estimator, "predict_proba") or hasattr(estimator, "decision_function")):
+        raise TypeError(f"{estimator!r} cannot teach: it has neither predict_proba nor "
+                        "decision_function nor teaching_logits.")
+    check_is_fitted(estimator)
+    inner = estimator.estimator if isinstance(estimator, FrozenEstimator) else estimator
+    return ClassifierTeacher(inner, X, y)
+
+
+def labelled_part(X, y):
+    """Return the samples that have a label, and their labels."""
+    known = np.flatnonzero(labelled_mask(y))
+    return (X, y) if len(known) == len(y) else (take(X, known), y[known])
+
+
+def fit_teacher(teacher, X, y):
+    """Fit a copy of a teacher, unless it is frozen, and return it with a teacher's interface."""
+    inner = teacher.estimator if isinstance(teacher, FrozenEstimator) else teacher
+    if is_dataset(X) and not (isinstance(inner, RoutedParams) or hasattr(inner, "encode")):
+        raise TypeError(f"teacher={inner!r} reads arrays, and X is a {type(X).__name__}. Take a "
+                        "teacher that is a network, or let X be a memory-mapped array.")
+    if isinstance(teacher, FrozenEstimator):
+        return as_teacher(teacher)
+    return as_teacher(clone(teacher).fit(X, y), X, y)
+
+
+def needs_labels(teacher):
+    """Tell whether a teacher, fitted or not, has nothing to say without a label."""
+    return getattr(teacher, "needs_labels_to_teach", False)
+
+
+def class_columns(name, teacher, classes):
+    """Return where a teacher has each of ``classes``.
+
+    Raises
+    ------
+    ValueError
+        If it lacks one.
+    """
+    position = {label: i for i, label in enumerate(teacher.classes_)}
+    missing = [label for label in classes.tolist() if label not in position]
+    if missing:
+        raise ValueError(f"Teacher {name!r} was never shown the classes {missing}; it knows "
+                         f"{np.asarray(teacher.classes_).tolist()}. Fit it on all classes of y.")
+    return [position[label] for label in classes]
+
+
+def teaching_logits(name, teacher, X, y, classes):
+    """Ask a fitted teacher, and bring its answer into the order of ``classes``.
+
+    Raises
+    ------
+    ValueError
+        If the teacher lacks one of the classes or a logit for it, or if a logit is not finite.
+    """
+    columns = class_columns(name, teacher, classes)
+    logits = np.asarray(teacher.teaching_logits(X, y), dtype=np.float32)
+    if logits.ndim != 2 or logits.shape[1] != len(teacher.classes_):
+        raise ValueError(f"Teacher {name!r} returned logits of shape {logits.shape}; they must be "
+                         f"(n, {len(teacher.classes_)}), one for each of its classes.")
+    if not np.isfinite(logits).all():
+        raise ValueError(f"Teacher {name!r} returned logits that are NaN or infinite. Look at the "
+                         "scale of X, or leave it out.")
+    return logits[:, columns]
