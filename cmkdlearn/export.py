@@ -15,6 +15,7 @@ from sklearn.utils import Bunch
 from sklearn.utils.validation import check_is_fitted
 from torch import nn
 
+from cmkdlearn._files import whole_file
 from cmkdlearn.base import TorchEstimator
 from cmkdlearn.nn.data import as_tensor
 from cmkdlearn.nn.inputs import canonical
@@ -103,8 +104,7 @@ def export_student(estimator, path, X):
     except Exception as error:  # each network fails in its own way
         raise ValueError(f"module={estimator.module!r} cannot be traced by torch.export: "
                          f"{error}") from error
-    with tempfile.TemporaryDirectory(dir=path.parent) as folder:
-        draft = os.path.join(folder, f"draft{path.suffix}")
+    with whole_file(path) as draft:
         write(program, draft, json.dumps(getattr(estimator, "classes_", np.empty(0)).tolist()))
         run = read(draft)
         said = [run(x), np.concatenate([run(x[:1]), run(x[1:])])]  # of any number of samples
@@ -113,7 +113,6 @@ def export_student(estimator, path, X):
         if not difference <= TOLERANCE:
             raise ValueError(f"The program's output differs from the estimator's by "
                              f"{difference:.2g}, more than {TOLERANCE:g}; it was not kept.")
-        os.replace(draft, path)
     return difference
 
 
@@ -167,13 +166,12 @@ def quantize_student(estimator, path, X, y):
     if path.suffix != ".onnx":
         raise ValueError(f"path={str(path)!r} must end in .onnx: it is ONNX Runtime that computes "
                          "with eight bits.")
-    with tempfile.TemporaryDirectory(dir=path.parent) as folder:
-        whole, draft = (os.path.join(folder, f"{name}.onnx") for name in ("whole", "draft"))
+    with tempfile.TemporaryDirectory() as folder, whole_file(path) as draft:
+        whole = Path(folder, "whole.onnx")
         export_student(estimator, whole, X)
         _write_int8(whole, draft)
         said, said_whole = (_read_onnx(file)(_samples(estimator, X)) for file in (draft, whole))
         sizes = {"n_bytes": os.path.getsize(draft), "n_bytes_float": os.path.getsize(whole)}
-        os.replace(draft, path)
 
     def score(output):
         if is_regressor(estimator):

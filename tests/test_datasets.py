@@ -24,6 +24,7 @@ from cmkdlearn.datasets import (
     load_fashion_mini,
     make_imbalanced,
 )
+from cmkdlearn.datasets._files import at_most
 
 # where Debian's packages dataset-fashion-mnist and wordnet-base put their files
 FASHION = Path("/usr/share/datasets/fashion-mnist")
@@ -293,6 +294,46 @@ def test_truncated_gz_is_refused_by_name(fashion, keep):
     path.write_bytes(path.read_bytes()[:keep])
     with pytest.raises(OSError, match="train-images-idx3-ubyte.gz is"):
         fetch_fashion_mnist(folder=fashion[0])
+
+
+@pytest.mark.parametrize("packed", [True, False])
+def test_no_more_is_unpacked_than_was_published(fashion, monkeypatch, packed):
+    """A few kilobytes of a .gz file may be gigabytes; what is too large is not read to its end."""
+    folder, _ = fashion
+    name = "train-labels-idx1-ubyte"
+    if packed:
+        content = gzip.compress(bytes(2**24))
+    else:  # the .gz file itself is larger than what it should hold
+        content = gzip.compress(np.random.default_rng(0).bytes(2**20))
+    (folder / f"{name}.gz").write_bytes(content)
+    seen = []
+    monkeypatch.setattr("cmkdlearn.datasets._files.check_digest", lambda *args: seen.append(args))
+    with pytest.raises(OSError, match=f"{name}.gz is not the published file, which holds no more "
+                                      "than 60,008 bytes"):
+        fetch_fashion_mnist(folder=folder)
+    assert all(len(content) <= 16 + 60_000 * 28 * 28 for _, content, *_ in seen)
+
+
+def test_an_endless_download_ends(tmp_path, monkeypatch):
+    class Endless(io.RawIOBase):
+        given = 0
+
+        def read(self, size=-1):
+            assert size > 0
+            Endless.given += size
+            return bytes(size)
+
+    monkeypatch.setattr(urllib.request, "urlopen", lambda url, timeout: Endless())
+    with pytest.raises(OSError, match="no more than 47,040,016 bytes"):
+        fetch_fashion_mnist(data_home=tmp_path)
+    assert Endless.given == 47_040_017
+    assert not list((tmp_path / "cmkdlearn").iterdir())
+
+
+@pytest.mark.parametrize("size", [0, 1, 2**20, 2**20 + 1])
+def test_a_file_of_the_published_size_is_read_whole(size):
+    assert at_most(io.BytesIO(bytes(size)), size) == bytes(size)
+    assert at_most(io.BytesIO(bytes(size + 1)), size) is None
 
 
 # --- imbalance -----------------------------------------------------------------------------

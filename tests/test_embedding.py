@@ -4,7 +4,6 @@ import errno
 import json
 import os
 import pickle
-import tempfile
 
 import joblib
 import numpy as np
@@ -252,13 +251,7 @@ def test_a_cache_that_cannot_be_written_costs_a_warning(tmp_path, images, monkey
     elif where == "replace":
         monkeypatch.setattr(os, "replace", fail)
     else:
-        original = tempfile.NamedTemporaryFile
-
-        def full(*args, **kwargs):
-            file = original(*args, **kwargs)
-            file.write = fail
-            return file
-        monkeypatch.setattr(tempfile, "NamedTemporaryFile", full)
+        monkeypatch.setattr("pathlib.Path.write_bytes", fail)
     with pytest.warns(UserWarning, match=os.strerror(code)):
         V = Averages(memory=tmp_path).transform(images)
     np.testing.assert_array_equal(V, Averages().transform(images))

@@ -1,6 +1,7 @@
 """The papers' own data sets, each in miniature in the layout in which it is distributed."""
 
 import gzip
+import math
 
 import numpy as np
 import pandas as pd
@@ -8,6 +9,7 @@ import pytest
 import torch
 from PIL import Image
 from scipy.io import wavfile
+from scipy.signal import resample_poly
 from sklearn.utils._testing import assert_allclose, assert_array_equal
 
 from cmkdlearn.datasets import (
@@ -122,6 +124,41 @@ def test_recordings_are_resampled(tmp_path):
     wavfile.write(tmp_path / "a.wav", 48000, np.sin(2 * np.pi * 440 * seconds).astype(np.float32))
     wave = SoundFiles([tmp_path / "a.wav"], sample_rate=16000, duration=1.0)[0]
     assert_allclose(wave[100:-100], np.sin(2 * np.pi * 440 * np.arange(16000) / 16000)[100:-100], atol=1e-2)
+
+
+@pytest.mark.parametrize("rate", [8000, 11025, 22050, 44100, 44101])
+@pytest.mark.parametrize("duration", [0.05, 1.0, 4.0])
+def test_what_is_cut_off_is_not_resampled_and_changes_nothing(tmp_path, rate, duration):
+    samples = np.random.default_rng(0).integers(-3000, 3000, size=5 * rate // 2).astype(np.int16)
+    wavfile.write(tmp_path / "a.wav", rate, samples)
+    common = math.gcd(rate, 16000)
+    whole = resample_poly(samples / 32768, 16000 // common, rate // common)
+    length = round(16000 * duration)
+    start = max(0, len(whole) - length) // 2
+    wave = SoundFiles([tmp_path / "a.wav"], duration=duration)[0]
+    kept = whole[start:start + length]
+    assert_allclose(wave[:len(kept)], kept, atol=1e-7)
+    assert not wave[len(kept):].any()
+
+
+@pytest.mark.parametrize("rate", [0, 1, 49, 500_001, 2**32 - 5])
+def test_absurd_rates_are_refused_before_anything_is_resampled(tmp_path, monkeypatch, rate):
+    wavfile.write(tmp_path / "a.wav", 16000, np.zeros(100, dtype=np.uint8))
+    content = (tmp_path / "a.wav").read_bytes()
+    (tmp_path / "a.wav").write_bytes(content[:24] + 2 * rate.to_bytes(4, "little") + content[32:])
+    monkeypatch.setattr("cmkdlearn.datasets._lazy_files.resample_poly", lambda *args: pytest.fail())
+    with pytest.raises(OSError, match=f"a.wav.*a rate of {rate:,} Hz; recordings have 50 to 500,000"):
+        SoundFiles([tmp_path / "a.wav"])[0]
+
+
+def test_images_of_too_many_pixels_are_refused(tmp_path, monkeypatch):
+    from PIL import Image
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 60 * 60)
+    file = picture(tmp_path / "a.png", size=(60, 60))
+    assert ImageFiles([file], 8)[0].shape == (3, 8, 8)
+    file = picture(tmp_path / "b.png", size=(60, 61))
+    with pytest.warns(Image.DecompressionBombWarning), pytest.raises(OSError, match=r"b.png.*60 x 61 pixels"):
+        ImageFiles([file], 8)[0]
 
 
 def test_recordings_are_cut_in_the_middle_or_continued_by_silence(tmp_path):
@@ -700,6 +737,13 @@ def tcga(tmp_path):
     clinical.loc[patient(2) + "-11"] = [50, "Normal"]
     clinical.to_csv(tmp_path / "BRCA_clinicalMatrix", sep="\t")
     return tmp_path, tables
+
+
+def test_a_packed_table_is_read_under_a_budget(tcga):
+    path, _ = tcga
+    (path / "HiSeqV2.gz").write_bytes(gzip.compress(b"sample\tTCGA-A1-A0S1-01\na\t" + b"0" * 2**22))
+    with pytest.raises(ValueError, match="HiSeqV2.gz is no table.*far more than it should"):
+        load_tcga(path)
 
 
 def test_tcga_holds_complete_cases_in_one_order(tcga):

@@ -12,7 +12,7 @@ from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 from sklearn.svm import SVC
 
-from cmkdlearn.datasets import fetch_fsdd, make_unpaired, subsample
+from cmkdlearn.datasets import _fsdd, fetch_fsdd, make_unpaired, subsample
 from cmkdlearn.preprocessing import LogMelSpectrogram
 
 
@@ -93,6 +93,57 @@ def test_fsdd_that_is_not_there(tmp_path):
     (tmp_path / "junk.zip").write_bytes(b"junk")
     with pytest.raises(OSError, match="junk.zip is no folder, and no zip or tar"):
         fetch_fsdd(tmp_path / "junk.zip")
+
+
+def zeros(archive, name, size, kind):
+    """An archive with one more file, of many zeros."""
+    if archive.suffix == ".zip":
+        with zipfile.ZipFile(archive, "a", kind) as packed:
+            packed.writestr(name, bytes(size))
+    else:
+        with tarfile.open(archive, "w:gz") as packed:
+            member = tarfile.TarInfo(name)
+            member.size = size
+            packed.addfile(member, io.BytesIO(bytes(size)))
+    assert archive.stat().st_size < size / 20
+    return archive
+
+
+@pytest.mark.parametrize("pack", [zipped, tarred])
+@pytest.mark.parametrize(("name", "size", "message"), [
+    ("recordings/1_theo_7.wav", 2**20 + 1, "1_theo_7.wav holds more than 1,048,576 bytes"),
+    ("anything", 2**22, "holds more than 3,000,000 bytes"),
+])
+def test_archives_are_read_under_a_budget(tmp_path, monkeypatch, pack, name, size, message):
+    monkeypatch.setattr(_fsdd, "ARCHIVE_BYTES", 3_000_000)
+    archive = zeros(pack(tmp_path, RECORDINGS), name, size, zipfile.ZIP_DEFLATED)
+    with pytest.raises(OSError, match=message):
+        fetch_fsdd(archive)
+
+
+def test_a_zip_that_declares_less_than_it_holds_is_refused(tmp_path):
+    size, less = (n.to_bytes(4, "little") for n in (0xABCDEF, 9))
+    archive = zeros(zipped(tmp_path, RECORDINGS), "recordings/1_theo_7.wav", 0xABCDEF, zipfile.ZIP_DEFLATED)
+    content = archive.read_bytes()
+    assert content.count(size) == 2  # before the recording, and in the directory
+    archive.write_bytes(content.replace(size, less))
+    with pytest.raises(OSError, match="cannot be read"):
+        fetch_fsdd(archive)
+
+
+@pytest.mark.parametrize("kind", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_compression_that_knows_no_budget_is_refused(tmp_path, kind):
+    with pytest.raises(OSError, match="compressed in an unusual way"):
+        fetch_fsdd(zeros(zipped(tmp_path, RECORDINGS), "recordings/1_theo_7.wav", 2**20, kind))
+
+
+def test_a_header_of_a_tar_file_counts_too(tmp_path, monkeypatch):
+    """The name of a file in an archive may be as long as the archive says."""
+    monkeypatch.setattr(_fsdd, "ARCHIVE_BYTES", 3_000_000)
+    with tarfile.open(tmp_path / "a.tar.gz", "w:gz", format=tarfile.GNU_FORMAT) as packed:
+        packed.addfile(tarfile.TarInfo("a" * 2**22))
+    with pytest.raises(OSError, match="holds more than 3,000,000 bytes"):
+        fetch_fsdd(tmp_path / "a.tar.gz")
 
 
 # ------------------------------------------------------------------------------- spectrograms

@@ -13,10 +13,10 @@ from cmkdlearn.datasets._files import DistributedFile, image_data
 # MD5 as published on the authors' page
 CIFAR10 = DistributedFile("cifar-10-binary.tar.gz",
                           "https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz",
-                          "md5:c32a1d4ab5d03f1284b67883e8d87530")
+                          "md5:c32a1d4ab5d03f1284b67883e8d87530", size=180_000_000)
 CIFAR100 = DistributedFile("cifar-100-binary.tar.gz",
                            "https://www.cs.toronto.edu/~kriz/cifar-100-binary.tar.gz",
-                           "md5:03b5dce01913d631647c71ecec9e9cb8")
+                           "md5:03b5dce01913d631647c71ecec9e9cb8", size=180_000_000)
 
 CIFAR10_NAMES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship",
                  "truck")

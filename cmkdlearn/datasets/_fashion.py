@@ -12,16 +12,17 @@ CLASS_NAMES = ("t-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shi
                "bag", "boot")
 
 URL = "https://github.com/zalandoresearch/fashion-mnist/raw/master/data/fashion/"
-FILES = {name: DistributedFile(f"{name}.gz", f"{URL}{name}.gz", digest) for name, digest in {
-    "train-images-idx3-ubyte":
-        "sha256:c59f468a2f672dc815687fe0f83887768d799fd8a3f3276145d20f83aa44d888",
-    "train-labels-idx1-ubyte":
-        "sha256:bad3541b69d912435c50bb6ba87bec294ff4f6a2e1246121d8633921760443d9",
-    "t10k-images-idx3-ubyte":
-        "sha256:5b4141f0afbad91edebe8549f8fcffe087ea10ca49f1dbef5c9a5cd8815ce37b",
-    "t10k-labels-idx1-ubyte":
-        "sha256:0402a96d92fd2663957122ceb108a494c5af83dab82d92729df917d7dec38c34",
-}.items()}
+FILES = {name: DistributedFile(f"{name}.gz", f"{URL}{name}.gz", f"sha256:{digest}", size)
+         for name, digest, size in [
+    ("train-images-idx3-ubyte",
+     "c59f468a2f672dc815687fe0f83887768d799fd8a3f3276145d20f83aa44d888", 16 + 60_000 * 28 * 28),
+    ("train-labels-idx1-ubyte",
+     "bad3541b69d912435c50bb6ba87bec294ff4f6a2e1246121d8633921760443d9", 8 + 60_000),
+    ("t10k-images-idx3-ubyte",
+     "5b4141f0afbad91edebe8549f8fcffe087ea10ca49f1dbef5c9a5cd8815ce37b", 16 + 10_000 * 28 * 28),
+    ("t10k-labels-idx1-ubyte",
+     "0402a96d92fd2663957122ceb108a494c5af83dab82d92729df917d7dec38c34", 8 + 10_000),
+]}
 
 MINI = Path(__file__).parent / "data" / "fashion_mini.npz"
 MINI_DIGEST = "sha256:e147811268e3b73c59d71b5bc6dbcb9b3ff741e85104ba30a92701d2b0cf6e85"

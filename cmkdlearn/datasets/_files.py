@@ -2,8 +2,7 @@
 
 import gzip
 import hashlib
-import os
-import shutil
+import io
 import urllib.request
 import zlib
 from pathlib import Path
@@ -13,17 +12,22 @@ import numpy as np
 from sklearn.datasets import get_data_home
 from sklearn.utils import Bunch
 
+from cmkdlearn._files import whole_file
+
+BLOCK = 2**20
 
 class DistributedFile(NamedTuple):
     """A file as its authors distribute it.
 
     ``digest`` is "algorithm:hexadecimal" of its content: of what a ``.gz`` file holds, since the
     compressed bytes differ from one distributor to the next, and of any other file itself.
+    ``size`` is the most bytes that this content has: no more is read, unpacked or downloaded.
     """
 
     name: str
     url: str
     digest: str
+    size: int
 
     def read(self, folder=None, data_home=None, download_if_missing=True):
         """Return the content as bytes, once its digest is the published one."""
@@ -45,31 +49,66 @@ class DistributedFile(NamedTuple):
 
     def _download(self, path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        part = path.with_name(f"{path.name}.{os.getpid()}.part")
         try:
             # the addresses are constants of this package, and what comes is checked
             source = urllib.request.urlopen(self.url, timeout=30)  # nosec B310
-            with source, part.open("wb") as target:
-                shutil.copyfileobj(source, target)
-            self._checked(part)
-            part.replace(path)
+            with source, whole_file(path) as draft:
+                draft.write_bytes(self._at_most(source, self.url))
+                self._checked(draft)
         except OSError as error:
             raise OSError(f"{self.url} could not be downloaded ({error}). Without a network, put a "
                           f"copy at {path}, or name the folder that holds one with "
                           "folder=.") from error
-        finally:
-            part.unlink(missing_ok=True)
 
     def _checked(self, path):
-        content = path.read_bytes()
-        if self.name.endswith(".gz") and not self.name.endswith(".tar.gz"):
-            try:
-                content = gzip.decompress(content)
-            except (EOFError, OSError, zlib.error) as error:
-                raise OSError(f"{path} is truncated or damaged ({error}). Replace it by "
-                              f"{self.url}.") from error
+        packed = self.name.endswith(".gz") and not self.name.endswith(".tar.gz")
+        try:
+            with gzip.open(path) if packed else path.open("rb") as file:
+                content = self._at_most(file, path)
+        except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+            raise OSError(f"{path} is truncated or damaged ({error}). Replace it by "
+                          f"{self.url}.") from error
         check_digest(path, content, self.digest, f"Replace it by {self.url}.")
         return content
+
+    def _at_most(self, file, where):
+        """Return all that is in a file, if that is no more than there should be."""
+        content = at_most(file, self.size)
+        if content is None:
+            raise OSError(f"{where} is not the published file, which holds no more than "
+                          f"{self.size:,} bytes. Replace it by {self.url}.")
+        return content
+
+
+def at_most(file, size):
+    """Return all that is in an open file; None if that is more than so many bytes."""
+    blocks = []
+    while size >= 0 and (block := file.read(min(BLOCK, size + 1))):
+        blocks.append(block)
+        size -= len(block)
+    return b"".join(blocks) if size >= 0 else None
+
+
+class Budget(io.RawIOBase):
+    """What is unpacked of a file, as long as that is no more than so many bytes."""
+
+    def __init__(self, file, size, name):
+        self.file, self.size, self.name, self.left = file, size, name, size
+
+    def readable(self):
+        return True
+
+    def readinto(self, buffer):
+        n = self.file.readinto(buffer)
+        self.left -= n
+        if self.left < 0:
+            raise too_much(self.name, self.size)
+        return n
+
+
+def too_much(name, size):
+    """Return the error that says so."""
+    return OSError(f"{name} holds more than {size:,} bytes, far more than it should.")
 
 
 def check_digest(path, content, digest, remedy):

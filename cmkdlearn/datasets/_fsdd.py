@@ -1,17 +1,24 @@
 """The Free Spoken Digit Dataset."""
 
+import gzip
 import io
 import re
 import tarfile
 import wave
 import zipfile
+import zlib
 from pathlib import Path
 
 import numpy as np
 from sklearn.utils import Bunch
 
+from cmkdlearn.datasets._files import Budget, at_most, too_much
+
 NAME = re.compile(r"(?:.*/)?recordings/(\d)_([a-z]+)_(\d+)\.wav$")
 SAMPLE_RATE = 8000
+# Many times what the dataset has. Its archives have no digest, and may be of any size unpacked.
+RECORDING_BYTES = 2**20
+ARCHIVE_BYTES = 2**28
 DESCRIPTION = """Free Spoken Digit Dataset: recordings of the digits 0 to 9 in English, 8 kHz,
 16 bits, one channel, 50 takes of each digit by each speaker. Takes 0 to 4 are its test split.
 Zohar Jackson et al., CC BY-SA 4.0."""
@@ -45,7 +52,8 @@ def fetch_fsdd(path, *, return_X_y=False):
     FileNotFoundError
         If there is no such path, or no recordings in it.
     OSError
-        If a recording is damaged, or not of 8 kHz, 16 bits and one channel.
+        If a recording is damaged, or not of 8 kHz, 16 bits and one channel; if one is larger than
+        1 MiB, or all that is in an archive than 256 MiB.
 
     See Also
     --------
@@ -72,25 +80,53 @@ def fetch_fsdd(path, *, return_X_y=False):
 
 
 def _files(path):
-    """Yield the names and contents of the files below a folder or in an archive."""
+    """Yield the names and contents of the recordings below a folder or in an archive."""
     if path.is_dir():
         for file in path.rglob("*.wav"):
-            yield f"/{file.relative_to(path.parent).as_posix()}", file.read_bytes()
+            with file.open("rb") as recording:
+                yield f"/{file.relative_to(path.parent).as_posix()}", _content(file, recording)
     elif zipfile.is_zipfile(path):
-        with zipfile.ZipFile(path) as archive:
-            for name in archive.namelist():
-                if name.endswith(".wav"):
-                    yield name, archive.read(name)
+        yield from _zipped(path)
     else:
         try:
-            with tarfile.open(path) as archive:
+            with gzip.open(path) if _is_gzip(path) else path.open("rb") as file, \
+                    tarfile.open(fileobj=Budget(file, ARCHIVE_BYTES, path), mode="r|") as archive:
                 for member in archive:
-                    if member.isfile() and member.name.endswith(".wav") \
-                            and (file := archive.extractfile(member)):
-                        yield member.name, file.read()
-        except tarfile.TarError as error:
+                    if member.isreg() and member.name.endswith(".wav") \
+                            and (recording := archive.extractfile(member)):
+                        yield member.name, _content(member.name, recording)
+        except (tarfile.TarError, EOFError, zlib.error, gzip.BadGzipFile) as error:
             raise OSError(f"{path} is no folder, and no zip or tar archive that can be read: "
                           f"{error}.") from error
+
+
+def _zipped(path):
+    try:
+        with zipfile.ZipFile(path) as archive:
+            members = archive.infolist()
+            if sum(member.file_size for member in members) > ARCHIVE_BYTES:
+                raise too_much(path, ARCHIVE_BYTES)
+            for member in members:
+                if member.filename.endswith(".wav"):
+                    # the other kinds of compression unpack a block whole, whatever it holds
+                    if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+                        raise OSError(f"{path} is compressed in an unusual way.")
+                    with archive.open(member) as recording:
+                        yield member.filename, _content(member.filename, recording)
+    except (zipfile.BadZipFile, EOFError, zlib.error, RuntimeError, NotImplementedError) as error:
+        raise OSError(f"{path} cannot be read: {error}.") from error
+
+
+def _is_gzip(path):
+    with path.open("rb") as file:
+        return file.read(2) == b"\x1f\x8b"
+
+
+def _content(name, recording):
+    content = at_most(recording, RECORDING_BYTES)
+    if content is None:
+        raise too_much(name, RECORDING_BYTES)
+    return content
 
 
 def _samples(name, content):

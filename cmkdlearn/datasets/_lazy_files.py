@@ -10,6 +10,8 @@ from torch.utils.data import Dataset
 
 from cmkdlearn._validation import check_number
 
+RATES = 50, 500_000  # hertz, from the slowest sensors to ultrasound
+
 
 class _Files(Dataset):
     files: list[str]
@@ -38,7 +40,7 @@ class ImageFiles(_Files):
     Parameters
     ----------
     files : sequence of path-like
-        In any format and of any size that Pillow reads.
+        In any format that Pillow reads, of up to ``PIL.Image.MAX_IMAGE_PIXELS`` pixels.
     image_size : int, default=224
         Width and height of what is returned, in pixels: the middle square of an image, resized.
 
@@ -67,6 +69,9 @@ class ImageFiles(_Files):
         shape = (self.image_size, self.image_size)
         with Image.open(file) as image:
             image.draft("RGB", shape)  # large JPEG files are decoded at a fraction of their size
+            if image.width * image.height > (Image.MAX_IMAGE_PIXELS or math.inf):
+                raise ValueError(f"it has {image.width} x {image.height} pixels, which may be a "
+                                 "few bytes in the file; raise PIL.Image.MAX_IMAGE_PIXELS if not")
             square = ImageOps.fit(image.convert("RGB"), shape, Image.Resampling.BILINEAR)
         return np.asarray(square).transpose(2, 0, 1).copy()
 
@@ -79,7 +84,7 @@ class SoundFiles(_Files):
     Parameters
     ----------
     files : sequence of path-like
-        PCM or floating-point WAV files, of any rate; several channels are averaged.
+        PCM or floating-point WAV files of 50 to 500,000 Hz; several channels are averaged.
     sample_rate : int, default=16000
         In hertz; recordings of another rate are resampled.
     duration : float, default=3.0
@@ -124,19 +129,39 @@ class SoundFiles(_Files):
                 raise EOFError(f"it is truncated ({error})") from error
         if not wave.size:
             raise ValueError("it holds no samples")
-        if wave.dtype == np.uint8:
-            wave = wave / 128 - 1
-        elif wave.dtype.kind == "i":
-            wave = wave / -float(np.iinfo(wave.dtype).min)
-        wave = wave.reshape(len(wave), -1).mean(axis=1)
-        if rate != self.sample_rate:
-            common = math.gcd(rate, self.sample_rate)
-            wave = resample_poly(wave, self.sample_rate // common, rate // common)
+        if not RATES[0] <= rate <= RATES[1]:
+            raise ValueError(f"it declares a rate of {rate:,} Hz; recordings have {RATES[0]} to "
+                             f"{RATES[1]:,}")
         length = max(1, round(self.sample_rate * self.duration))
-        start = max(0, len(wave) - length) // 2
-        wave = wave[start:start + length].astype(np.float32)
-        wave = np.pad(wave, (0, length - len(wave)))
+        wave = self._middle(wave, rate, length)
         return wave if self.transformer is None else self.transformer.transform([wave])[0]
+
+    def _middle(self, wave, rate, length):
+        """Return so many samples of this rate from the middle, continued by silence."""
+        common = math.gcd(rate, self.sample_rate)
+        up, down = self.sample_rate // common, rate // common
+        n = -(-len(wave) * up // down)
+        start = max(0, n - length) // 2
+        # Only what is returned is resampled. Every down samples become up; the filter looks
+        # 10 max(up, down) / up samples to both sides.
+        margin = 10 * max(up, down) // up + 1
+        first = max(0, start // up - -(-margin // down))
+        last = (start + length) * down // up + 1 + margin
+        wave = _as_float(wave[first * down:last])
+        if rate != self.sample_rate:
+            wave = resample_poly(wave, up, down)
+        start -= first * up
+        wave = wave[start:start + length].astype(np.float32)
+        return np.pad(wave, (0, length - len(wave)))
+
+
+def _as_float(wave):
+    """Return the mean of the channels, full scale 1."""
+    if wave.dtype == np.uint8:
+        wave = wave / 128 - 1
+    elif wave.dtype.kind == "i":
+        wave = wave / -float(np.iinfo(wave.dtype).min)
+    return wave.reshape(len(wave), -1).mean(axis=1)
 
 
 class ArrayFiles(_Files):

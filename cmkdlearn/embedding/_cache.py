@@ -5,12 +5,13 @@ import hashlib
 import io
 import json
 import os
-import tempfile
 import warnings
 from pathlib import Path
 
 import joblib
 import numpy as np
+
+from cmkdlearn._files import whole_file
 
 FORMAT = 1
 CHUNK = 1024
@@ -95,17 +96,11 @@ def _write(path, array):
     buffer = io.BytesIO()
     np.save(buffer, array, allow_pickle=False)
     data = buffer.getvalue()
-    temporary = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        # A reader sees the whole entry or none: the file gets its name when it is complete.
-        with tempfile.NamedTemporaryFile(dir=path.parent, suffix=".tmp", delete=False) as file:
-            temporary = file.name
-            file.write(_checksum(path, data) + data)
-        os.replace(temporary, path)
+        with whole_file(path) as draft:
+            draft.write_bytes(_checksum(path, data) + data)
     except OSError as error:
-        if temporary is not None:
-            Path(temporary).unlink(missing_ok=True)
         warnings.warn(f"The embedding could not be kept in {path.parent} ({error}); it will be "
                       "computed again when it is next needed. Free some space there, or choose "
                       "another folder with memory=.", stacklevel=2)

@@ -171,6 +171,8 @@ def _load(source, device):
     try:
         if zipfile.is_zipfile(source.path):  # torch.load does not look at the checksums
             with zipfile.ZipFile(source.path) as archive:
+                if any(member.compress_type for member in archive.infolist()):
+                    raise ValueError("it is compressed, and might be of any size")
                 if (damaged := archive.testzip()) is not None:
                     raise ValueError(f"the checksum of {damaged} does not match")
         with seeded(0):  # the network starts at random, before it gets its weights
