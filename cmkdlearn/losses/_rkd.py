@@ -4,10 +4,12 @@ import torch
 import torch.nn.functional as F
 from torch.utils.checkpoint import checkpoint
 
+from cmkdlearn._distances import l2
 from cmkdlearn._validation import check_number
 from cmkdlearn.losses._base import DistillationLoss, register
 
 CHUNK = 2**18  # angles looked at together: 2 MiB, which a cache can hold
+NEAR = 1e-6  # of the spread: the angle between two sides so short has four digits left
 
 
 @register("rkd")
@@ -23,8 +25,8 @@ class RKD(DistillationLoss):
     with Huber's loss :math:`\ell_\delta`, distances :math:`\psi_D = \|t_i - t_j\| / \mu` in units
     of their mean over the batch, and the cosine :math:`\psi_A` of the angle at :math:`t_j`. The
     two sides' features need not have the same width; rotations, shifts and a scale of either
-    change nothing. Two samples have no angles, and that term is 0. An angle between coinciding
-    samples has the cosine 0.
+    change nothing. Two samples have no angles, and that term is 0. An angle between samples that
+    coincide, or are nearer than a millionth of the batch's spread, has the cosine 0.
 
     Parameters
     ----------
@@ -83,12 +85,9 @@ class RKD(DistillationLoss):
 def _distances(features):
     """Distances (n, n) and scalar products of the centred features, in double precision."""
     x = features.double()  # products of vectors are subtracted from each other below
+    D = l2(x, x)
     x = x - x.mean(dim=0)
-    gram = x @ x.T
-    squares = gram.diagonal()
-    squared = squares[:, None] + squares - 2 * gram
-    apart = squared > 1e-12 * squares.mean()
-    return torch.where(apart, squared.masked_fill(~apart, 1).sqrt(), 0), gram
+    return D, x @ x.T
 
 
 def _in_units_of_mean(D):
@@ -108,8 +107,8 @@ def _cosines(vertices, D, G):
 
     (x_i - x_j) (x_k - x_j) = G_ik - G_ij - G_jk + G_jj
     """
-    d, g = D[vertices], G[vertices]
-    inverse = torch.where(d > 0, 1 / d.masked_fill(d == 0, 1), 0)
-    own = G.diagonal()[vertices]
-    products = G - g[:, :, None] - g[:, None, :] + own[:, None, None]
+    d, g, squares = D[vertices], G[vertices], G.diagonal()
+    apart = d > NEAR * squares.mean().sqrt()
+    inverse = torch.where(apart, 1 / d.masked_fill(~apart, 1), 0)
+    products = G - g[:, :, None] - g[:, None, :] + squares[vertices, None, None]
     return products * inverse[:, :, None] * inverse[:, None, :]

@@ -115,7 +115,9 @@ class GaussianModalities:
 
     def _information(self, rho):
         with np.errstate(divide="ignore"):  # infinite for a correlation of one
-            return float(-self.d / 2 * np.log1p(-(rho**2)))
+            # a square near one, or a factor near one, would not leave the digits of the rest
+            log_rest = np.log1p(-(rho**2)) if rho**2 < 0.5 else np.log((1 - rho) * (1 + rho))
+            return float(-self.d / 2 * log_rest)
 
     # ---------------------------------------------------------------- the distilled linear student
 
@@ -199,7 +201,8 @@ class GaussianModalities:
     def _given_student(self):
         """Return Var(y | s), Cov(y, y_hat | s) and Var(y_hat | s), a target."""
         ts, ty, sy = self.rho_ts, self.rho_ty, self.rho_sy
-        return 1 - sy**2, ty * (ty - sy * ts), ty**2 * (1 - ts**2)
+        return ((1 - sy) * (1 + sy), ty * (ty - sy * ts),  # unlike 1 - sy**2 exact near one
+                ty**2 * (1 - ts) * (1 + ts))
 
     def _dimension_over_samples(self, n):
         check_number("n", n, low=self.d + 2, integer=True)
