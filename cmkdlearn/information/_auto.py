@@ -8,7 +8,7 @@ from scipy.linalg import LinAlgError, LinAlgWarning
 from scipy.special import logsumexp
 from sklearn.discriminant_analysis import QuadraticDiscriminantAnalysis
 
-from cmkdlearn.information._base import is_discrete, register, summary
+from cmkdlearn.information._base import Contributions, contributions, is_discrete, register
 from cmkdlearn.information._elliptical import elliptical
 from cmkdlearn.information._gaussian import by_class, canonical, gaussian, log_ratio
 from cmkdlearn.information._ksg import ksg, normal_scores
@@ -41,8 +41,8 @@ def auto(x, y, *, n_repeats, rng, device):
 
     Returns
     -------
-    MutualInformation
-        It names the estimator that was chosen.
+    Contributions
+        With the name of the estimator that was chosen.
     """
     found = {"ksg": ksg(x, y, n_repeats=1, rng=rng, device=device)}
     if is_discrete(x):
@@ -59,21 +59,29 @@ def auto(x, y, *, n_repeats, rng, device):
         too_much = _claimed_of_strangers(x, y)
         found["gaussian"] = gaussian(x, y, n_repeats=1, rng=rng, device=device) - too_much
         if not (_repeats(x) or _repeats(y)):
-            found["elliptical"] = elliptical(x, y, n_repeats=1, rng=rng, device=device) - too_much
-    chosen = max(found, key=lambda name: found[name].mean())
-    return summary(found[chosen], chosen)
+            copula = contributions(elliptical(x, y, n_repeats=1, rng=rng, device=device))
+            found["elliptical"] = copula._replace(values=copula.values - too_much)
+    found = {name: contributions(way) for name, way in found.items()}
+    chosen = max(found, key=lambda name: found[name].values.mean())
+    return found[chosen]._replace(name=chosen)
 
 
 def _claimed_of_strangers(x, y):
     """Return the log of the mean density ratio of a Gaussian copula where there is nothing.
 
-    Of a mean that is 1 within its error, 0.
+    Of a mean that is 1 within its error, 0. A mean of few huge ratios has no error to speak of;
+    but it is no less than each ratio times the share of those that are as large (Markov), if they
+    are more than the pairs of one sample.
     """
     x, y, rho = canonical(x, y)
     shifts = np.linspace(1, len(x) - 1, STRANGERS).astype(int)
     ratios = np.stack([log_ratio(x, np.roll(y, shift, axis=0), rho) for shift in shifts])
-    mean = np.exp(logsumexp(ratios, axis=1) - np.log(len(x)))
-    return np.log(max(1, mean.mean() - 2 * mean.std() / np.sqrt(STRANGERS)))
+    largest = np.sort(ratios, axis=None)[::-1]
+    at_least = largest + np.log(np.arange(1, ratios.size + 1) / ratios.size)
+    scale = max(0, largest[0])
+    mean = np.exp(logsumexp(ratios - scale, axis=1) - np.log(len(x)))
+    known = mean.mean() - 2 * mean.std() / np.sqrt(STRANGERS)
+    return max(0, at_least[2 * STRANGERS:].max(), scale + np.log(known) if known > 0 else 0)
 
 
 def _repeats(side):

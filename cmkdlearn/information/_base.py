@@ -1,6 +1,8 @@
 """The front of all estimators of mutual information: their input, their table, their result."""
 
 import inspect
+import math
+import warnings
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -76,6 +78,25 @@ class MIGap(NamedTuple):
                 f"student_label={self.student_label.estimate:.4f})")
 
 
+class Contributions(NamedTuple):
+    """What an estimator may return, if it knows more than what each sample contributes.
+
+    Attributes
+    ----------
+    values : ndarray of shape (n_repeats, n)
+        What each sample contributes, in nats.
+    influence : ndarray of shape (n_repeats, n)
+        By how much its weight moves their mean, times n and up to a constant: by what it
+        contributes, and by what it does to others. NaN where that is not known.
+    name : str or None
+        Of the estimator, if it is not the one that was asked for.
+    """
+
+    values: np.ndarray
+    influence: np.ndarray
+    name: str | None = None
+
+
 def register(name):
     """Enter an estimator into the table under ``name``.
 
@@ -105,6 +126,11 @@ def register(name):
         ESTIMATORS[name] = function
         return function
     return enter
+
+
+def contributions(found):
+    """Return what an estimator returns as :class:`Contributions`."""
+    return found if isinstance(found, Contributions) else Contributions(found, found)
 
 
 def mutual_information(x, y, estimator="ksg", *, n_repeats=1, discrete_x="auto", discrete_y="auto",
@@ -166,6 +192,12 @@ def mutual_information(x, y, estimator="ksg", *, n_repeats=1, discrete_x="auto",
     >>> float(mutual_information(x > 0, y > 0)) < float(mutual_information(x, y))
     True
     """
+    return _estimate(x, y, estimator, n_repeats, discrete_x, discrete_y, random_state, device,
+                     params)[0]
+
+
+def _estimate(x, y, estimator, n_repeats, discrete_x, discrete_y, random_state, device, params):
+    """Return the information, and the contributions that it is the mean of, if these are known."""
     check_number("n_repeats", n_repeats, low=1, integer=True)
     function, name = _find(estimator, params)
     x, y = _side("x", x, discrete_x), _side("y", y, discrete_y)
@@ -177,14 +209,13 @@ def mutual_information(x, y, estimator="ksg", *, n_repeats=1, discrete_x="auto",
         raise ValueError(f"x and y have {n} sample; give at least two.")
     rng, device = check_random_state(random_state), resolve_device(device)
     if _says_nothing(x) or _says_nothing(y):
-        return MutualInformation(0.0, 0.0, name, np.zeros(n))
+        return _summary(name, np.zeros((1, n)))
     if is_discrete(x) and is_discrete(y):
-        return summary(plug_in(x, y), "plug-in")
+        return _summary("plug-in", plug_in(x, y), _bound(x, y))
     if callable(estimator):
-        return summary(_repeat(function, x, y, n_repeats, rng, params), name)
-    result = function(x, y, n_repeats=n_repeats, rng=rng, device=device, **params)
-    # "auto" says what it chose
-    return result if isinstance(result, MutualInformation) else summary(result, name)
+        return _summary(name, _repeat(function, x, y, n_repeats, rng, params))
+    found = function(x, y, n_repeats=n_repeats, rng=rng, device=device, **params)
+    return _summary(name, found, _bound(x, y))
 
 
 def mi_gap(z_teacher, z_student, y, *, estimator="ksg", n_repeats=1, discrete_y="auto",
@@ -224,15 +255,14 @@ def mi_gap(z_teacher, z_student, y, *, estimator="ksg", n_repeats=1, discrete_y=
     True
     """
     seeds = check_random_state(random_state).randint(2**31 - 1, size=2)
-    common = {"estimator": estimator, "n_repeats": n_repeats, "device": device, **params}
-    first = mutual_information(z_teacher, z_student, discrete_x=False, discrete_y=False,
-                               random_state=seeds[0], **common)
-    second = mutual_information(z_student, y, discrete_x=False, discrete_y=discrete_y,
-                                random_state=seeds[1], **common)
-    if first.pointwise is None or second.pointwise is None:
+    first, of_first = _estimate(z_teacher, z_student, estimator, n_repeats, False, False, seeds[0],
+                                device, params)
+    second, of_second = _estimate(z_student, y, estimator, n_repeats, False, discrete_y, seeds[1],
+                                  device, params)
+    if of_first is None or of_second is None:
         error = np.hypot(first.std_error, second.std_error)
     else:
-        error = _error_of_mean(first.pointwise - second.pointwise)
+        error = _error(of_first, of_second)
     return MIGap(first.estimate - second.estimate, float(error), first, second)
 
 
@@ -253,15 +283,39 @@ def plug_in(x, y):
     return (values - by_chance)[None]
 
 
-def summary(values, name):
+def _summary(name, found, bound=(np.inf, np.inf)):
     """Summarise contributions (n_repeats, n), or one number a repeat (n_repeats,)."""
-    if values.ndim == 1:
-        return MutualInformation(float(values.mean()), float(_error_of_mean(values)), name)
-    pointwise = values.mean(axis=0)
-    error = _error_of_mean(pointwise)
-    if len(values) > 1:  # the same samples every time: what differs is the estimator's own doing
-        error = np.hypot(error, _error_of_mean(values.mean(axis=1)))
-    return MutualInformation(float(pointwise.mean()), float(error), name, pointwise)
+    found = contributions(found)
+    name = found.name or name
+    if not np.isfinite(found.values).all():
+        raise ValueError(f"estimator={name!r} returned NaN or infinity, which is no estimate.")
+    if found.values.ndim == 1:
+        error = float(_error_of_mean(found.values))
+        return MutualInformation(float(found.values.mean()), error, name), None
+    pointwise = found.values.mean(axis=0)
+    estimate, error = float(pointwise.mean()), float(_error(found))
+    most, by_design = bound
+    if estimate > most:
+        if estimate > most + by_design:
+            warnings.warn(f"estimator={name!r} found {estimate:.3g} nats, but {len(pointwise)} "
+                          f"samples can show no more than {most:.3g}, the entropy of their values; "
+                          "that is returned instead.", UserWarning, stacklevel=4)
+        pointwise += most - estimate
+        estimate = most
+    return MutualInformation(estimate, error, name, pointwise), found
+
+
+def _bound(x, y):
+    """Return what samples can say at most, and by how much estimates exceed it by design.
+
+    It is the entropy of a side's values, as often as they occur: log n where none repeats. No
+    more can be told from samples (McAllester and Stratos, 2020). That of classes falls short of
+    the truth, and estimates add what it does (Miller and Madow), of halves at most.
+    """
+    counts = [np.unique(side, axis=0, return_counts=True)[1] for side in (x, y)]
+    return min((float(np.log(len(x)) - count @ np.log(count) / len(x)),
+                (len(count) - 1) / len(x) if is_discrete(side) else 0.0)
+               for side, count in zip((x, y), counts, strict=True))
 
 
 def _find(estimator, params):
@@ -332,5 +386,26 @@ def _repeat(function, x, y, n_repeats, rng, params):
     return np.stack([np.asarray(function(x, y, **params, **seed), dtype=float) for seed in seeds])
 
 
+def _error(found, less=None):
+    """Return the standard error of an estimate, or of its difference to that of the same samples.
+
+    Contributions are not independent where samples share neighbours; their influence then tells
+    more of the variance.
+    """
+    first, *rest = pairs = [found] if less is None else [found, less]
+    error = max(_error_of_mean(_of_samples(first[part]) - sum(_of_samples(o[part]) for o in rest))
+                for part in (0, 1))
+    own = [_error_of_mean(each.values.mean(axis=1)) for each in pairs if len(each.values) > 1]
+    return math.hypot(error, *own)  # between repeats, what differs is the estimator's own doing
+
+
+def _of_samples(repeats):
+    """Return the mean of those repeats, (n_repeats, n), in which something is known, (n,)."""
+    known = ~np.isnan(repeats)
+    with np.errstate(invalid="ignore"):
+        return np.where(known, repeats, 0).sum(axis=0) / known.sum(axis=0)
+
+
 def _error_of_mean(values):
-    return np.std(values, ddof=1) / np.sqrt(len(values)) if len(values) > 1 else np.nan
+    known = values[~np.isnan(values)]
+    return np.std(known, ddof=1) / np.sqrt(len(values)) if len(known) > 1 else np.nan

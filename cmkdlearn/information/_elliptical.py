@@ -5,7 +5,7 @@ from scipy.linalg import qr
 from scipy.special import gammaln
 from scipy.stats import rankdata, t
 
-from cmkdlearn.information._base import register
+from cmkdlearn.information._base import Contributions, register
 from cmkdlearn.information._gaussian import RANK, gaussian, log_determinant_bias
 from cmkdlearn.information._ksg import ksg, normal_scores
 
@@ -38,7 +38,7 @@ def elliptical(x, y, *, n_repeats, rng, device):
 
     Returns
     -------
-    ndarray of shape (1, n)
+    ndarray of shape (1, n), or Contributions
     """
     if x.ndim == 1 or y.ndim == 1:
         return gaussian(x, y, n_repeats=1, rng=rng, device=device)
@@ -60,10 +60,11 @@ def elliptical(x, y, *, n_repeats, rng, device):
                for part in (spherical[:, :d_x], spherical[:, d_x:])]
     radial = ksg(*lengths, n_repeats=1, rng=rng, device=device)
     if chosen == np.inf:
-        return linear + radial
+        return Contributions(linear + radial.values, linear + radial.influence)
     logdet = [np.linalg.slogdet(part)[1] - log_determinant_bias(n, len(part))
               for part in (scatter[:d_x, :d_x], scatter[d_x:, d_x:], scatter)]
-    return linear - linear.mean() + 0.5 * (logdet[0] + logdet[1] - logdet[2]) + radial
+    linear += 0.5 * (logdet[0] + logdet[1] - logdet[2]) - linear.mean()
+    return Contributions(linear + radial.values, linear + radial.influence)
 
 
 def _independent(side):

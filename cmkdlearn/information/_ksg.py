@@ -1,4 +1,4 @@
-"""Mutual information by nearest neighbours (Kraskov et al. 2004; Ross 2014)."""
+"""Mutual information by nearest neighbours (Kraskov et al. 2004; Ross 2014; Gao et al. 2017)."""
 
 import math
 
@@ -9,24 +9,54 @@ from scipy.special import digamma, ndtri
 from scipy.stats import rankdata
 
 from cmkdlearn._validation import check_number, check_option
-from cmkdlearn.information._base import is_discrete, register
+from cmkdlearn.information._base import Contributions, contributions, is_discrete, register
 
-JITTER = 1e-10  # in standard deviations: breaks ties, and is far below any distance that matters
-INSIDE = 1 - 1e-9  # "nearer than the k-th neighbour", which rounding must not let in
 MOST_FOR_TREES = 6  # dimensions of both sides; beyond, trees visit nearly all points
 ROWS = {"cpu": 128, "cuda": 4096}  # of a tile of distances, which on the CPU stays in its cache
 COLUMNS = {"cpu": 4096, "cuda": 2**16}
-FINE = 3e-4  # squared distances below this share of the squared length need double precision
+LARGEST = 2.0**50  # whole numbers; sums of a few of them are exact in double precision
+OBSERVED = 1000  # samples that tell the standard error, where there are more
+ENTRIES = 2**22  # of a matrix of distances
 
 
 @register("ksg")
 def ksg(x, y, *, n_repeats, rng, device, n_neighbors=3, margins="normal"):
-    r"""Estimate by nearest neighbours, equation 8 of Kraskov et al.
+    r"""Estimate by nearest neighbours, equation 8 of Kraskov et al. [1]_
 
     .. math:: I = \psi(k) + \psi(N) - \langle \psi(n_x + 1) + \psi(n_y + 1) \rangle
 
-    With a discrete side (Ross, equation 6), the neighbours are of the same class, and the
+    With a discrete side ([2]_, equation 6), the neighbours are of the same class, and the
     class takes the place of the samples that are near on that side.
+
+    Values may repeat, and so may samples. What is nearer than the k-th neighbour is counted on
+    each side *and* of both, which are k without ties and fewer where several are as far as the
+    k-th. Where even the k-th coincides, all that coincide are counted [3]_; of discrete values
+    that is the entropy estimate of Grassberger, the one of Miller and Madow in first order.
+
+    Parameters
+    ----------
+    x, y : ndarray of shape (n, d) or (n,)
+        Floating or codes, see :func:`register`.
+    n_repeats, rng, device
+        See :func:`register`; nothing is random.
+    n_neighbors : int, default=3
+        The k of the formula. A class of no more samples has all of its others for neighbours.
+    margins : {"normal", "standard"}, default="normal"
+        What columns are made before they are compared: normal scores of their ranks, or of mean
+        0 and variance 1.
+
+    Returns
+    -------
+    Contributions
+        Of a single row.
+
+    References
+    ----------
+    .. [1] Kraskov, Stögbauer, Grassberger. "Estimating mutual information", Physical Review E,
+       2004.
+    .. [2] Ross. "Mutual information between discrete and continuous data sets", PLoS ONE, 2014.
+    .. [3] Gao, Kannan, Oh, Viswanath. "Estimating mutual information for discrete-continuous
+       mixtures", NeurIPS 2017.
     """
     check_number("n_neighbors", n_neighbors, low=1, integer=True)
     check_option("margins", margins, MARGINS)
@@ -36,19 +66,25 @@ def ksg(x, y, *, n_repeats, rng, device, n_neighbors=3, margins="normal"):
     codes = next((side for side in (x, y) if is_discrete(side)), np.zeros(len(x), dtype=int))
     of_class = np.bincount(codes)[codes]
     paired = of_class > 1  # a class of one has no neighbours; it counts as the mean of the others
-    k = np.minimum(n_neighbors, of_class - 1)[paired]
+    if not paired.any():
+        return contributions(np.zeros((1, len(x))))
+    sides = [MARGINS[margins](side[paired]) for side in (x, y) if not is_discrete(side)]
+    observed = np.zeros(len(x), dtype=bool)
+    observed[np.linspace(0, len(x) - 1, OBSERVED).astype(int)] = True
 
-    near = [of_class[paired] for side in (x, y) if is_discrete(side)]
-    near += neighbours([spread(side[paired], margins, rng) for side in (x, y)
-                        if not is_discrete(side)], codes[paired], n_neighbors, device)
-    values = digamma(k) + digamma(len(k)) - sum(map(digamma, near))
-    pointwise = np.full(len(x), values.mean())
-    pointwise[paired] = values
-    return pointwise[None]
+    both, near, moved = neighbours(sides, codes[paired], n_neighbors, device, observed[paired])
+    values = digamma(both) + digamma(len(both)) - sum(map(digamma, near))
+    if len(sides) == 1:
+        values -= digamma(of_class[paired])
+    pointwise = np.full((2, len(x)), values.mean())
+    pointwise[:, paired] = values, values + moved
+    return Contributions(pointwise[:1], pointwise[1:])
 
 
 def _standard(side):
-    return (side - side.mean(axis=0)) / side.std(axis=0)
+    side = np.ldexp(side, -np.frexp(np.abs(side).max(axis=0))[1])  # squares neither over nor under
+    side = side - side.mean(axis=0)
+    return side / np.where(np.ptp(side, axis=0) > 0, side.std(axis=0), 1)
 
 
 def normal_scores(side):
@@ -59,17 +95,19 @@ def normal_scores(side):
 MARGINS = {"normal": normal_scores, "standard": _standard}
 
 
-def spread(side, margins, rng):
-    """Make columns comparable, and samples distinct."""
-    return MARGINS[margins](side) + JITTER * rng.standard_normal(side.shape)
+def neighbours(sides, codes, k, device, observed):
+    r"""Count the samples nearer than the k-th neighbour of the same class.
 
+    The distance to a neighbour is the larger of those on the two sides. On a side, the norm is the
+    maximum where trees serve and Euclid's otherwise; it is free to choose. A sample counts as
+    its own neighbour, which is the "+ 1" of the formulas. Where the k-th coincides with the
+    sample, all that coincide are counted.
 
-def neighbours(sides, codes, k, device):
-    """Count the samples nearer on each side than the k-th neighbour of the same class.
+    Estimates are means of logarithms of such counts, and a sample is counted for many others: by
+    a little more weight it moves them all, beside its own. By Kraskov's formula these are
 
-    The distance to a neighbour is the larger of those on the two sides. A sample counts as
-    its own neighbour, which is the "+ 1" of the formulas. On a side, the norm is the maximum
-    where trees serve and Euclid's otherwise; it is free to choose.
+    .. math:: 1 + \sum_j \frac{[i \text{ near } j]}{n_j} - \frac{[x_i \text{ near } x_j]}{n_{x, j}}
+        - \frac{[y_i \text{ near } y_j]}{n_{y, j}}.
 
     Parameters
     ----------
@@ -78,24 +116,59 @@ def neighbours(sides, codes, k, device):
         Classes.
     k : int
     device : torch.device
+    observed : ndarray of shape (n,), bool
+        The samples whose weight is looked at.
 
     Returns
     -------
-    list of ndarray of shape (n,)
+    both : ndarray of shape (n,)
+        Samples of the class that are near on all sides.
+    near : list of ndarray of shape (n,)
+        Samples that are near on each side.
+    moved : ndarray of shape (n,)
+        The sums; NaN where not observed.
     """
-    if sum(side.shape[1] for side in sides) <= MOST_FOR_TREES:
-        return _by_trees(sides, codes, k)
-    return _by_brute_force(sides, codes, k, device)
+    by_trees = sum(side.shape[1] for side in sides) <= MOST_FOR_TREES
+    sides = (_whole if by_trees else _of_whole_squares)(sides)
+    both, radius, near = (_by_trees(sides, codes, k) if by_trees
+                          else _by_brute_force(sides, codes, k, device))
+    if both.max() > k:
+        rows = np.column_stack([*sides, codes])
+        _, kind, counts = np.unique(rows, axis=0, return_inverse=True, return_counts=True)
+        both = np.maximum(both, counts[kind.reshape(-1)])  # not a column in NumPy 2.0
+    moved = np.full(len(codes), np.nan)
+    moved[observed] = _moved(_largest if by_trees else _squared, sides, codes, radius, both, near,
+                             np.flatnonzero(observed), device)
+    return both, near, moved
+
+
+def _whole(sides):
+    """Make values whole numbers: distances are exact, and ties are ties."""
+    largest = max(np.abs(side).max() for side in sides)
+    return [np.rint(side * (LARGEST / largest)) for side in sides]
+
+
+def _of_whole_squares(sides):
+    """Make values whole numbers of exact squared distances, in whatever order they are summed."""
+    longest = max(np.square(side).sum(axis=1).max() for side in sides)
+    return [np.rint(side * math.sqrt(LARGEST / longest)) for side in sides]
+
+
+def _nearer(radius):
+    """Return the greatest distance below, in whole numbers."""
+    return (radius - 1).clip(min=0)
 
 
 def _by_trees(sides, codes, k):
-    joint, radius = np.hstack(sides), np.empty(len(codes))
+    joint, both, radius = np.hstack(sides), np.empty(len(codes)), np.empty(len(codes))
     for code in np.unique(codes):
-        members = joint[codes == code]
-        nearest = [min(k + 1, len(members))]
-        radius[codes == code] = cKDTree(members).query(members, k=nearest, p=np.inf,
-                                                       workers=-1)[0][:, 0]
-    return [_within(side, radius * INSIDE) for side in sides]
+        of_class = codes == code
+        members = joint[of_class]
+        nearest = cKDTree(members).query(members, k=range(1, min(k + 1, len(members)) + 1),
+                                         p=np.inf, workers=-1)[0]
+        radius[of_class] = _nearer(nearest[:, -1])
+        both[of_class] = (nearest <= radius[of_class, None]).sum(axis=1)
+    return both, radius, [_within(side, radius) for side in sides]
 
 
 def _within(side, radius):
@@ -109,29 +182,23 @@ def _within(side, radius):
 
 def _by_brute_force(sides, codes, k, device):
     order = np.argsort(codes, kind="stable")  # classes are then blocks of columns
-    sides = [torch.as_tensor(side[order], device=device) for side in sides]
-    counts = torch.empty((len(sides), len(codes)), device=device)
-    fine = torch.zeros(len(codes), dtype=torch.bool, device=device)
+    factors = [_factors(torch.as_tensor(side[order], device=device)) for side in sides]
+    counts = torch.empty((2 + len(sides), len(codes)), dtype=torch.float64, device=device)
     ends = np.bincount(codes).cumsum()
-    for dtype in (torch.float32, torch.float64):
-        factors = [_factors(side.to(dtype)) for side in sides]
-        for first, last in zip([0, *ends[:-1]], ends, strict=True):
-            rows = torch.arange(first, last, device=device)
-            if dtype == torch.float64:
-                rows = rows[fine[first:last]]
-            for chunk in rows.split(ROWS[device.type]) if len(rows) else ():
-                counts[:, chunk], fine[chunk] = _count(factors, chunk, first, last, k)
+    for first, last in zip([0, *ends[:-1]], ends, strict=True):
+        for rows in torch.arange(first, last, device=device).split(ROWS[device.type]):
+            counts[:, rows] = _count(factors, rows, first, last, k)
     found = np.empty(counts.shape)
     found[:, order] = counts.cpu()
-    return list(found)
+    return found[0], found[1], list(found[2:])
 
 
 def _count(factors, rows, first, last, k):
-    """Count for some rows whose neighbours are in [first, last); tell where digits are too few."""
+    """Count for some rows whose neighbours are in [first, last); return the radius as well."""
     n, width = factors[0][1].shape[1], COLUMNS[rows.device.type]
     left = [a[rows] for a, _ in factors]
     k = min(k + 1, last - first)  # each is its own nearest
-    space = torch.empty((3, len(rows) * width), dtype=left[0].dtype, device=rows.device)
+    space = left[0].new_empty((3, len(rows) * width))
 
     def distances(tile):
         return [torch.mm(a, b[:, tile], out=_view(buffer, len(rows), tile))
@@ -143,15 +210,15 @@ def _count(factors, rows, first, last, k):
         joint = squared[0] if len(squared) == 1 else torch.maximum(
             *squared, out=_view(space[2], len(rows), tile))
         nearest.append(_smallest(joint, k))
-    radius = torch.hstack(nearest).kthvalue(k, keepdim=True).values
+    nearest = _smallest(torch.hstack(nearest), k)
+    radius = _nearer(nearest[:, -1:])
     counts = left[0].new_zeros((len(factors), len(rows)))
     ones = left[0].new_ones(width)
     for tile in _tiles(0, n, width):
         for count, squared in zip(counts, distances(tile), strict=True):
-            near = torch.lt(squared, radius, out=_view(space[2], len(rows), tile))
+            near = torch.le(squared, radius, out=_view(space[2], len(rows), tile))
             count += near @ ones[:near.shape[1]]
-    length = torch.stack([a[:, -1] for a in left]).amax(0)
-    return counts.float(), radius[:, 0] < FINE * length
+    return torch.vstack([(nearest <= radius).sum(1), radius[:, 0], counts])
 
 
 def _factors(side):
@@ -169,7 +236,7 @@ def _view(buffer, n_rows, tile):
 
 
 def _smallest(rows, k):
-    """Return the k smallest of each row: they are in the k blocks of the least minima."""
+    """Return the k smallest of each row, in order: they are in the k blocks of the least minima."""
     size = math.isqrt(rows.shape[1])
     n_blocks = rows.shape[1] // size
     if n_blocks > 2 * k:
@@ -177,3 +244,28 @@ def _smallest(rows, k):
         least = blocks.amin(2).topk(k, largest=False).indices[:, :, None].expand(-1, -1, size)
         rows = torch.hstack([blocks.gather(1, least).flatten(1), rows[:, n_blocks * size:]])
     return rows.topk(min(k, rows.shape[1]), largest=False).values
+
+
+def _moved(distances, sides, codes, radius, both, near, observed, device):
+    def tensor(values):
+        return torch.as_tensor(values, dtype=torch.float64, device=device)
+
+    sides, codes, radius, shares = [tensor(side) for side in sides], tensor(codes), \
+        tensor(radius), [tensor(1 / count) for count in near]
+    share_of_both, found = tensor(1 / both), []
+    for rows in torch.as_tensor(observed, device=device).split(max(1, ENTRIES // len(codes))):
+        within, moved = codes[rows, None] == codes, len(sides) - 1.0
+        for side, share in zip(sides, shares, strict=True):
+            close = distances(side[rows], side) <= radius
+            moved = moved - close.double() @ share
+            within &= close
+        found.append(moved + within.double() @ share_of_both)
+    return torch.cat(found).cpu().numpy()
+
+
+def _largest(a, b):
+    return torch.cdist(a, b, p=math.inf)
+
+
+def _squared(a, b):
+    return _factors(a)[0] @ _factors(b)[1]

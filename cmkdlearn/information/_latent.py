@@ -8,8 +8,8 @@ from torch.nn import functional as F
 
 from cmkdlearn._validation import check_number
 from cmkdlearn.information._auto import auto
-from cmkdlearn.information._base import is_discrete, register
-from cmkdlearn.information._gaussian import whitened
+from cmkdlearn.information._base import Contributions, contributions, is_discrete, register
+from cmkdlearn.information._gaussian import RANK, whitened
 from cmkdlearn.information._ksg import ksg, normal_scores
 from cmkdlearn.information._networks import BatchedMLP, halves, train
 
@@ -53,8 +53,8 @@ def latent(x, y, *, n_repeats, rng, device, n_latent=8, hidden=64, self_weight=0
 
     Returns
     -------
-    ndarray of shape (n_repeats, n)
-        Each sample's contribution, by networks that have not seen it.
+    Contributions
+        Those of each sample by networks that have not seen it.
 
     References
     ----------
@@ -79,16 +79,17 @@ def latent(x, y, *, n_repeats, rng, device, n_latent=8, hidden=64, self_weight=0
     codes = train(lambda: _Autoencoders(sides, directions, hidden, self_weight),
                   sides, parts, rng=rng, device=device, lr=lr, max_epochs=max_epochs,
                   batch_size=batch_size, patience=patience)
-    values = np.empty((n_repeats, len(x)))
+    values, influence = np.empty((2, n_repeats, len(x)))
     for repeat, own in enumerate(parts):
         of_fold = [tuple(None if code is None else code[2 * repeat + fold].numpy()
                          for code in codes) for fold in (0, 1)]
         first, second = [_by_readout(z_x, z_y, y[test], n_neighbors, rng, device)
                          for (z_x, z_y), test in zip(of_fold, own[::-1], strict=True)]
         best = max((way for way in first if way in second),
-                   key=lambda way: first[way].mean() + second[way].mean())
-        values[repeat, own[1]], values[repeat, own[0]] = first[best], second[best]
-    return values
+                   key=lambda way: first[way].values.mean() + second[way].values.mean())
+        for half, found in zip(own[::-1], (first[best], second[best]), strict=True):
+            values[repeat, half], influence[repeat, half] = found.values[0], found.influence[0]
+    return Contributions(values, influence)
 
 
 class _Autoencoders(nn.Module):
@@ -152,8 +153,14 @@ def _directions(x, y, n_latent):
 
 
 def _inverse_root(side):
+    """Return the inverse root of a covariance where the side varies, and 0 elsewhere.
+
+    Indicators of classes add up to 1, and shrinkage leaves them so where classes are of a size.
+    """
     values, vectors = np.linalg.eigh(ledoit_wolf(side, assume_centered=True)[0])
-    return vectors / np.sqrt(values) @ vectors.T
+    varies = values > RANK * values[-1]
+    vectors = vectors[:, varies]
+    return vectors / np.sqrt(values[varies]) @ vectors.T
 
 
 def _squared(found, wanted):
@@ -173,10 +180,12 @@ def _by_readout(z_x, z_y, y, k, rng, device):
     labels = z_y is None
     other = np.eye(y.max() + 1)[y] if labels else z_y
     z_x, other = whitened(z_x.astype(np.float64)), whitened(other.astype(np.float64))
+    if not (z_x.size and other.size):  # a half in which a side does not vary
+        return {"auto": contributions(np.zeros((1, len(y))))}
     u, _, vt = np.linalg.svd(z_x.T @ other)
     z_x, z_y = z_x @ u, y if labels else other @ vt.T
     most = len(u) if labels else max(len(u), len(vt))
     given = {"n_repeats": 1, "rng": rng, "device": device}
-    found = {d: ksg(z_x[:, :d], y if labels else z_y[:, :d], n_neighbors=k, **given)[0]
+    found = {d: ksg(z_x[:, :d], y if labels else z_y[:, :d], n_neighbors=k, **given)
              for d in range(1, most + 1)}
-    return found | {"auto": auto(z_x, z_y, **given).pointwise}
+    return found | {"auto": auto(z_x, z_y, **given)}
