@@ -271,11 +271,11 @@ PRESETS = {
             method="this part of the repository has C2KD and no UCMKD"),
     },
     "wordnet/imagenet": wordnet(
-        "script_imagenet_regularizerV2.sh", data={"size": 224}, classes=1000,
+        "script_imagenet_regularizerV2.sh", data={"image_size": 224}, classes=1000,
         student=(100, annealed(100), 512), T_x=(35, annealed(30), 1024), T_m=None, n_clusters=1100,
         split="train and val"),
     "wordnet/imagenet-lt": wordnet(
-        "script_imagenet_regularizerV2.sh", data={"size": 224}, classes=1000,
+        "script_imagenet_regularizerV2.sh", data={"image_size": 224}, classes=1000,
         student=(230, falling(200, 210, 220), 512), T_x=(60, falling(18, 36, 54), 1024), T_m=None,
         n_clusters=1100, split="ImageNet_LT_train.txt; evaluated on ImageNet_LT_val.txt"),
     "wordnet/cifar-100": wordnet(
@@ -288,7 +288,7 @@ PRESETS = {
         n_clusters=150,
         split="make_imbalanced(X_train, y_train, factor=100); the test part stays balanced"),
     "wordnet/scene": wordnet(
-        "script_scene_regularizerV2.sh", data={"size": 224}, classes=6, lr=1e-3,
+        "script_scene_regularizerV2.sh", data={"image_size": 224}, classes=6, lr=1e-3,
         student=(500, falling(300, 400), 128), T_x=THREE_FALLS, T_m=THREE_FALLS, n_clusters=150,
         split="lists that are not in the repository"),
     "wordnet/utkface": wordnet(

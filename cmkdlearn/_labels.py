@@ -1,5 +1,7 @@
 """Labels and their codes; -1 (None among objects) marks a sample without one."""
 
+import warnings
+
 import numpy as np
 from sklearn.utils import assert_all_finite, column_or_1d
 from sklearn.utils._missing import is_pandas_na
@@ -39,6 +41,10 @@ def encode_labels(y, name, takes_unlabelled=False):
     else:
         check_classification_targets(known)
     classes, inverse = np.unique(known, return_inverse=True)
+    if not takes_unlabelled and len(classes) > 2 and UNLABELLED in classes.tolist():
+        warnings.warn(f"y holds -1, which {name} takes for a class like the others: it has no use "
+                      "for samples without a label. Leave them out, if that is what -1 marks.",
+                      stacklevel=2)
     if len(classes) < 2:
         hint = " (-1 and None mark unlabelled samples)" if takes_unlabelled else ""
         raise ValueError(f"{name} needs at least two classes; y has one class, "

@@ -5,17 +5,21 @@ A teacher is whatever has ``classes_``, ``encode(X)`` (features, (n, d) float32)
 training samples' features) and ``teaching_logits(X, y)``, which is what a student is shown.
 """
 
+import warnings
+from collections.abc import Mapping
+
 import numpy as np
 from sklearn.base import clone
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model._base import LinearClassifierMixin
 from sklearn.pipeline import Pipeline
+from sklearn.utils import get_tags
 from sklearn.utils.validation import check_is_fitted
 
 from cmkdlearn._bridge.routing import RoutedParams
 from cmkdlearn._labels import labelled_mask
 from cmkdlearn.nn.modules import linear_head
-from cmkdlearn.nn.samples import is_dataset, take
+from cmkdlearn.nn.samples import is_dataset, select_modality, take
 
 
 class ClassifierTeacher:
@@ -23,8 +27,9 @@ class ClassifierTeacher:
 
     needs_labels_to_teach = False
 
-    def __init__(self, estimator, X=None, y=None):
+    def __init__(self, estimator, X=None, y=None, modality=None):
         self.estimator, self.classes_ = estimator, estimator.classes_
+        self.modality = modality
         last = estimator[-1] if isinstance(estimator, Pipeline) else estimator
         self._linear = isinstance(last, LinearClassifierMixin)
         if self._linear:
@@ -42,6 +47,7 @@ class ClassifierTeacher:
 
     def decision_function(self, X):
         """Logits (n, n_classes): log-probabilities, or decision values."""
+        X = own_modality(self.estimator, X, self.modality)
         if self._soft:
             p = self.estimator.predict_proba(X)
             return np.log(np.clip(p, np.finfo(np.float32).tiny, None)).astype(np.float32)
@@ -56,12 +62,25 @@ class ClassifierTeacher:
         """A linear model's input; of any other model, its logits."""
         if not self._linear:
             return self.decision_function(X)
+        X = own_modality(self.estimator, X, self.modality)
         if isinstance(self.estimator, Pipeline) and len(self.estimator) > 1:
             X = self.estimator[:-1].transform(X)
         return np.asarray(X.toarray() if hasattr(X, "toarray") else X, dtype=np.float32)
 
 
-def as_teacher(estimator, X=None, y=None):
+def own_modality(estimator, X, modality):
+    """Return what an estimator of another library reads of several modalities.
+
+    All of them, if it takes dicts or passes them on, as a pipeline that begins with a
+    :class:`~cmkdlearn.preprocessing.ModalitySelector` does; otherwise the one that is named.
+    """
+    tags = get_tags(estimator[0] if isinstance(estimator, Pipeline) else estimator)
+    if not isinstance(X, Mapping) or tags.no_validation or tags.input_tags.dict:
+        return X
+    return select_modality(X, modality, fitting=True)
+
+
+def as_teacher(estimator, X=None, y=None, modality=None):
     """Give a fitted classifier the interface of a teacher.
 
     Parameters
@@ -74,6 +93,8 @@ def as_teacher(estimator, X=None, y=None):
         Training data, for the feature bank that unpaired students need.
     y : array-like of shape (n,), optional
         Its labels.
+    modality : str, optional
+        What it reads of a dict of modalities, unless it reads all of them.
 
     Returns
     -------
@@ -107,7 +128,7 @@ def as_teacher(estimator, X=None, y=None):
                         "decision_function nor teaching_logits.")
     check_is_fitted(estimator)
     inner = estimator.estimator if isinstance(estimator, FrozenEstimator) else estimator
-    return ClassifierTeacher(inner, X, y)
+    return ClassifierTeacher(inner, X, y, modality)
 
 
 def labelled_part(X, y):
@@ -116,15 +137,19 @@ def labelled_part(X, y):
     return (X, y) if len(known) == len(y) else (take(X, known), y[known])
 
 
-def fit_teacher(teacher, X, y):
-    """Fit a copy of a teacher, unless it is frozen, and return it with a teacher's interface."""
+def fit_teacher(teacher, X, y, modality=None):
+    """Fit a copy of a teacher, unless it is frozen, and return it with a teacher's interface.
+
+    One of another library reads ``modality`` of a dict.
+    """
     inner = teacher.estimator if isinstance(teacher, FrozenEstimator) else teacher
     if is_dataset(X) and not (isinstance(inner, RoutedParams) or hasattr(inner, "encode")):
         raise TypeError(f"teacher={inner!r} reads arrays, and X is a {type(X).__name__}. Take a "
                         "teacher that is a network, or let X be a memory-mapped array.")
     if isinstance(teacher, FrozenEstimator):
-        return as_teacher(teacher)
-    return as_teacher(clone(teacher).fit(X, y), X, y)
+        return as_teacher(teacher, modality=modality)
+    own = X if hasattr(inner, "teaching_logits") else own_modality(inner, X, modality)
+    return as_teacher(clone(teacher).fit(own, y), X, y, modality)
 
 
 def needs_labels(teacher):
@@ -140,6 +165,11 @@ def class_columns(name, teacher, classes):
     ValueError
         If it lacks one.
     """
+    known = np.asarray(teacher.classes_)
+    if not labelled_mask(known).all() and len(classes) < len(known):
+        warnings.warn(f"Teacher {name!r} knows -1 as a class, and the student takes -1 for a "
+                      "sample without a label: what the teacher says of that class is left out.",
+                      stacklevel=2)
     position = {label: i for i, label in enumerate(teacher.classes_)}
     missing = [label for label in classes.tolist() if label not in position]
     if missing:

@@ -22,11 +22,11 @@ from torch import nn
 
 from cmkdlearn._bridge.checkpoint import Checkpoint, key_of
 from cmkdlearn._bridge.inference import infer
-from cmkdlearn._bridge.net import make_net, split
+from cmkdlearn._bridge.net import as_it_was, go_on, make_net, split
 from cmkdlearn._bridge.processes import make_accelerator
 from cmkdlearn._bridge.reading import Reader
 from cmkdlearn._bridge.routing import RoutedParams
-from cmkdlearn._labels import UNLABELLED, encode_labels
+from cmkdlearn._labels import UNLABELLED, encode_labels, labelled_mask
 from cmkdlearn._protocol import as_teacher
 from cmkdlearn._validation import check_number
 from cmkdlearn.losses import Output
@@ -34,7 +34,7 @@ from cmkdlearn.nn.augment import augmentation
 from cmkdlearn.nn.data import TensorData, resolve_device, seeded
 from cmkdlearn.nn.lazy import LazyDataset
 from cmkdlearn.nn.modules import build_classifier, mlp
-from cmkdlearn.nn.samples import labels_of
+from cmkdlearn.nn.samples import check_same_order, labels_of, take
 
 __all__ = ["TorchClassifier", "TorchEstimator", "TorchTeacher", "as_teacher"]
 
@@ -142,6 +142,8 @@ class TorchEstimator(RoutedParams):
         """Refuse parameters that do not go with what X holds."""
         if isinstance(self.module, str) and self.module == "auto" and self._kind != "image":
             self._check_routed("module", mlp)
+        if self._kind == "image" and self._routed("module").get("pretrained"):
+            self.reader_.refuse_other_units()
 
     # ---------------------------------------------------------------- what a method may define
 
@@ -207,6 +209,10 @@ class TorchEstimator(RoutedParams):
         """Return what else to report of a validation batch."""
         return {}
 
+    def _as_predicted(self, data):
+        """Return samples set aside as ``predict`` would see them, without what a label tells."""
+        return data
+
     def _augment(self, batch):
         """Change a training batch's inputs at random."""
         raise NotImplementedError
@@ -217,12 +223,20 @@ class TorchEstimator(RoutedParams):
     # ---------------------------------------------------------------- fitting
 
     def _fit(self, X, y, **beside):
-        """Fit; what a method's ``fit`` takes beside X and y goes to its ``_prepare``."""
+        """Fit; what a method's ``fit`` takes beside X and y goes to its ``_prepare``.
+
+        Where it fails, the estimator is what it was before.
+        """
+        with as_it_was(self):
+            return self._fit_or_fail(X, y, **beside)
+
+    def _fit_or_fail(self, X, y, **beside):
         self._check_params()
         y = labels_of(X, y, **self._reading())
         if y is None:
             raise ValueError(f"{type(self).__name__} requires y to be passed, but the target y is "
                              "None.")
+        check_same_order(X, y)
         y, warm = self._check_targets(y), self._goes_on()
         data = self._read(X, reset=not warm)
         check_consistent_length(data["X"], y)
@@ -247,20 +261,19 @@ class TorchEstimator(RoutedParams):
         """Train on a dict of tensors, in a random stream of its own."""
         accelerator = self._accelerator()
         device = accelerator.device if accelerator else resolve_device(self.device)
-        with seeded(self._draw_seed(), device):
+        seed = self._draw_seed()
+        with seeded(seed, device):
             if not self._goes_on():
                 module = self._build(data)
                 self.net_ = make_net(self, module, self._criterion_for(module, data), device)
-            elif not list(self.net_.criterion_.parameters()):
-                self.net_.criterion_ = self._criterion_for(self.net_.module_, data)
-            self.net_.set_params(max_epochs=self.max_epochs, batch_size=self.batch_size, lr=self.lr,
-                                 verbose=self.verbose, **{
-                                     f"optimizer__{name}": value
-                                     for name, value in self._routed("optimizer").items()})
+            else:
+                if not list(self.net_.criterion_.parameters()):
+                    self.net_.criterion_ = self._criterion_for(self.net_.module_, data)
+                go_on(self.net_)
             self.interrupted_ = False
             if self.max_epochs:
                 file = None if self.checkpoint is None else \
-                    Path(self.checkpoint) / f"{key_of(self, data)}.ckpt"
+                    Path(self.checkpoint) / f"{key_of(self, data, seed)}.ckpt"
                 self._run_epochs(split(self, TensorData(**data), stratify), file, accelerator)
 
     def _run_epochs(self, data, file, accelerator):
@@ -443,6 +456,30 @@ class TorchClassifier(ClassifierMixin, TorchEstimator):
     def _augment(self, batch):
         batch.X = self._augmentation(batch.X)
         return batch
+
+    def score(self, X, y, sample_weight=None):
+        """Return the accuracy on the samples that have a label.
+
+        Parameters
+        ----------
+        X : array-like, Dataset, or dict of these
+        y : array-like of shape (n,)
+            -1 (None among strings) marks a sample without a label, where ``fit`` takes such.
+        sample_weight : array-like of shape (n,), default=None
+
+        Returns
+        -------
+        float
+            In [0, 1].
+        """
+        if self._takes_unlabelled:
+            known = np.flatnonzero(labelled_mask(y))
+            if len(known) == 0:
+                raise ValueError("Every sample of y is unlabelled, so there is nothing to score.")
+            if len(known) < len(y):
+                X, y = take(X, known), np.asarray(y)[known]
+                sample_weight = None if sample_weight is None else np.asarray(sample_weight)[known]
+        return super().score(X, y, sample_weight)
 
     def decision_function(self, X):
         """Return the logits.

@@ -221,7 +221,12 @@ def _splits(cv, y, rng):
         cv = RepeatedStratifiedKFold(n_splits=5, n_repeats=2, random_state=seed)
     elif isinstance(cv, (int, np.integer)):
         cv = StratifiedKFold(cv, shuffle=True, random_state=seed)
-    folds = list(check_cv(cv, known, classifier=True).split(np.zeros(len(known)), known))
+    if hasattr(cv, "split"):
+        folds = list(check_cv(cv, known, classifier=True).split(np.zeros(len(known)), known))
+    else:  # rows of all samples, of which some have no label
+        place = np.cumsum(np.isin(np.arange(len(y)), labelled)) - 1
+        folds = [[place[np.intersect1d(np.arange(len(y))[part], labelled)] for part in fold]
+                 for fold in cv]
     if len(folds) < 2:
         raise ValueError(f"cv={cv!r} makes one split; a comparison needs two at least.")
     ratio = float(np.mean([len(test) / len(train) for train, test in folds]))

@@ -9,8 +9,9 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from cmkdlearn._validation import check_number
 from cmkdlearn.nn.inputs import as_images, canonical
+from cmkdlearn.nn.samples import select_modality
 
-__all__ = ["AddNoise", "Blur", "LogMelSpectrogram"]
+__all__ = ["AddNoise", "Blur", "LogMelSpectrogram", "ModalitySelector"]
 
 
 class LogMelSpectrogram(TransformerMixin, BaseEstimator):
@@ -272,6 +273,62 @@ class AddNoise(TransformerMixin, BaseEstimator):
         tags = super().__sklearn_tags__()
         tags.non_deterministic = self.random_state is None
         tags.input_tags.three_d_array = True
+        return tags
+
+
+class ModalitySelector(TransformerMixin, BaseEstimator):
+    """Take one modality out of a dict, so that a pipeline can read it.
+
+    Parameters
+    ----------
+    modality : str or list
+        A name, or the columns of a table.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn.linear_model import LogisticRegression
+    >>> from sklearn.pipeline import make_pipeline
+    >>> from sklearn.preprocessing import StandardScaler
+    >>> from cmkdlearn.preprocessing import ModalitySelector
+    >>> X = {"image": np.zeros((4, 8, 8)), "num": np.array([[1.0], [2.0], [8.0], [9.0]])}
+    >>> teacher = make_pipeline(ModalitySelector("num"), StandardScaler(), LogisticRegression())
+    >>> teacher.fit(X, ["low", "low", "high", "high"]).predict({"num": [[7.0]]})
+    array(['high'], dtype='<U4')
+    """
+
+    def __init__(self, modality):
+        self.modality = modality
+
+    def fit(self, X, y=None):
+        """Look for the modality. Nothing is learned.
+
+        Parameters
+        ----------
+        X : dict of array-like, or array-like
+        y : ignored
+
+        Returns
+        -------
+        self
+        """
+        select_modality(X, self.modality, fitting=True)
+        return self
+
+    def transform(self, X):
+        """Return the modality of X, as it is.
+
+        Parameters
+        ----------
+        X : dict of array-like, or array-like
+        """
+        return select_modality(X, self.modality, fitting=False)
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.no_validation = True
+        tags.input_tags.dict = True
+        tags.requires_fit = False
         return tags
 
 

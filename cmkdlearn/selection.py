@@ -21,7 +21,7 @@ from sklearn.utils.validation import (
     validate_data,
 )
 
-from cmkdlearn._bridge.reading import READ_AS
+from cmkdlearn._bridge.reading import READ_AS, Reader
 from cmkdlearn._hashing import ByContent
 from cmkdlearn._labels import encode_labels, label_codes
 from cmkdlearn._protocol import as_teacher
@@ -29,7 +29,7 @@ from cmkdlearn._seeding import seeded_copy
 from cmkdlearn._validation import check_memory, check_number, check_option
 from cmkdlearn.information import mutual_information
 from cmkdlearn.model_selection import corrected_ttest
-from cmkdlearn.nn.samples import select_modality, take
+from cmkdlearn.nn.samples import check_same_order, select_modality, take
 from cmkdlearn.teachers import UnimodalTeacher
 
 __all__ = ["CRITERIA", "CCHSelector", "Verdict"]
@@ -274,8 +274,10 @@ class CCHSelector(BaseEstimator):
         self._check_params()
         X = self._read(X, reset=True)
         teachers = self._teachers(X)
+        check_same_order(X, y)
         offsets = {name: i for i, name in enumerate(sorted(X))}  # of seeds: the same, whoever asks
-        X = {name: self._checked(name, X[name]) for name in (self.student, *teachers)}
+        self._tables = {name: Reader() for name in (self.student, *teachers)}
+        X = {name: self._checked(name, X[name], reset=True) for name in self._tables}
         y = self._targets(X, y)
         rng = check_random_state(self.random_state)
         represent = check_memory(self.memory).cache(_represent)
@@ -349,10 +351,14 @@ class CCHSelector(BaseEstimator):
                              f"has {list(X)} and teacher={self.teacher!r}.")
         return teachers
 
-    def _checked(self, name, part):
+    def _checked(self, name, part, reset=False):
+        """Return a modality as an array; its table remembers names and number of features."""
         prefit = self.representation == "prefit"
-        part = check_array(part, allow_nd=not prefit, dtype=np.float64 if prefit else READ_AS,
-                           input_name=f"modality {name!r}", estimator=self)
+        try:
+            part = validate_data(self._tables[name], part, reset=reset, allow_nd=not prefit,
+                                 dtype=np.float64 if prefit else READ_AS, ensure_min_features=0)
+        except ValueError as error:
+            raise type(error)(f"Modality {name!r}: {error}") from error
         if not part[0].size:
             raise ValueError(f"Modality {name!r} has no features, its shape is {part.shape}.")
         return part
@@ -465,8 +471,11 @@ class CCHSelector(BaseEstimator):
         self.distiller_ = seeded_copy(distiller, seed).fit(X, y)
 
     def _students_part(self, X):
+        """Return the student's modality of X, which may be all that there is, as it was fitted."""
         check_is_fitted(self)
-        return X if self.modalities is None else self._read(X, reset=False)
+        if self.modalities is not None or isinstance(X, Mapping):
+            X = select_modality(self._read(X, reset=False), self.student, fitting=True)
+        return {self.student: self._checked(self.student, X)}
 
     def _has_distiller(self):
         if self.distiller is None:

@@ -80,3 +80,76 @@ def test_selectors_share_networks_given_as_instances(tmp_path, monkeypatch):
         CCHSelector(student="a", criterion=criterion, n_repeats=2, random_state=0, memory=str(tmp_path),
                     network=UnimodalTeacher(network(), max_epochs=1, device="cpu")).fit(views, y)
     assert len(fits) == 2 * 2 * 2 + 2                   # repeats, folds and modalities; and on all samples
+
+
+# ------------------------------------------------------------------ code, ties, and what does not count
+
+def defined(source, **names):
+    """What a notebook's cell defines as its last name."""
+    scope = {"nn": nn, "torch": torch, "__name__": "__main__", **names}
+    exec(source, scope)
+    return list(scope.values())[-1]
+
+
+NET = """
+def act(x): return torch.{act}(x)
+class Net(nn.Module):
+    width = {width}
+    def __init__(self):
+        super().__init__()
+        self.layer = nn.Linear(64, 10)
+    def forward(self, x): return self.layer(act(x / {scale}))
+"""
+
+
+def test_the_code_of_users_classes_counts():
+    """Also of the functions it calls and the numbers it looks up, but not where it was defined."""
+    plain = {"act": "relu", "width": 3, "scale": 16}
+    first, again = (defined(NET.format(**plain)) for _ in range(2))
+    assert content_hash(first) == content_hash(again) == content_hash(defined("\n\n" + NET.format(**plain)))
+    for change in ({"act": "tanh"}, {"width": 4}, {"scale": 8}):
+        assert content_hash(defined(NET.format(**{**plain, **change}))) != content_hash(first)
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        made = first()
+        torch.manual_seed(0)
+        other = defined(NET.format(**{**plain, "act": "tanh"}))()
+    assert content_hash(made) == content_hash(copy.deepcopy(made)) != content_hash(other)
+
+
+def test_the_code_of_users_functions_counts():
+    def scaled(factor):
+        return lambda x: x * factor
+
+    assert content_hash(scaled(2)) == content_hash(scaled(2)) != content_hash(scaled(3))
+    assert content_hash(defined("def f(x, k=1): return x + k")) != content_hash(defined("def f(x, k=2): return x + k"))
+    recursive = defined("def f(n): return n and f(n - 1)")
+    assert content_hash(recursive) == content_hash(recursive)
+
+
+def test_what_learns_and_what_is_tied_counts():
+    free, frozen = network(), network()
+    frozen[0].weight.requires_grad_(False)
+    assert content_hash(free) != content_hash(frozen)
+    apart, tied = (nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 4)) for _ in range(2))
+    with torch.no_grad():
+        for layers in (apart, tied):
+            for p in layers.parameters():
+                p.fill_(0.5)
+    tied[1].weight = tied[0].weight
+    assert content_hash(apart) != content_hash(tied) == content_hash(copy.deepcopy(tied))
+
+
+def test_how_long_a_frozen_teacher_was_trained_does_not_count():
+    first, second = (UnimodalTeacher(max_epochs=2, random_state=0, device="cpu").fit(X, y) for _ in range(2))
+    assert first.history_[-1]["dur"] != second.history_[-1]["dur"]
+    assert content_hash(first) == content_hash(second)
+
+
+def test_without_a_seed_no_teacher_is_shared(tmp_path):
+    def taught(seed):
+        return MultiTeacherDistiller([("t", UnimodalTeacher(max_epochs=1, device="cpu"))], max_epochs=1,
+                                     random_state=seed, device="cpu", memory=tmp_path).fit(X, y).teacher_logits_
+
+    assert np.array_equal(taught(0), taught(0))
+    assert not np.array_equal(taught(None), taught(None))

@@ -1,6 +1,7 @@
 """Training that was killed, and goes on where it was."""
 
-import os
+import hashlib
+import io
 import warnings
 from pathlib import Path
 
@@ -8,10 +9,12 @@ import torch
 from skorch.callbacks import Callback, EarlyStopping
 from skorch.history import History
 
+from cmkdlearn._files import whole_file
 from cmkdlearn._hashing import content_hash
-from cmkdlearn.nn.data import TensorData
+from cmkdlearn.nn.data import each
+from cmkdlearn.nn.lazy import LazyDataset, LazyMap
 
-KEY_ROWS = 256  # by which a checkpoint knows the data
+DIGEST_BYTES = hashlib.sha256().digest_size
 STOPPING = ("misses_", "dynamic_threshold_", "best_epoch_", "best_model_weights_")
 
 
@@ -21,8 +24,8 @@ class Checkpoint(Callback):
     Parameters
     ----------
     file : str or os.PathLike
-        Tensors and plain values by ``torch.save``; read with ``weights_only=True``, so that
-        nothing in it is executed.
+        A SHA-256, of the file's name and of what follows it: tensors and plain values by
+        ``torch.save``, read with ``weights_only=True``, so that nothing in it is executed.
     method : TorchEstimator
         Gives ``_training_state()`` and takes it back by ``_resume(state)``.
 
@@ -41,7 +44,10 @@ class Checkpoint(Callback):
         if not self.file.exists():
             return
         try:
-            state = torch.load(self.file, map_location=net.device, weights_only=True)
+            digest, content = _parts(self.file.read_bytes())
+            if digest != _digest(self.file, content):
+                raise ValueError("It is damaged, cut off, or another file's content.")
+            state = torch.load(io.BytesIO(content), map_location=net.device, weights_only=True)
         except Exception as error:  # unpickling fails in many ways
             warnings.warn(f"The checkpoint {str(self.file)!r} cannot be read, so training begins "
                           f"anew. {error}", stacklevel=2)
@@ -71,13 +77,15 @@ class Checkpoint(Callback):
             "method": self.method._training_state(), "random": torch.get_rng_state(),
             "random_of_device": torch.cuda.get_rng_state(net.device) if on_gpu else None,
         }
-        draft = self.file.with_name(f"{self.file.name}.{os.getpid()}")
+        buffer = io.BytesIO()
+        torch.save(state, buffer)
+        content = buffer.getbuffer()
         try:
             self.file.parent.mkdir(parents=True, exist_ok=True)
-            torch.save(state, draft)
-            os.replace(draft, self.file)
-        except (OSError, RuntimeError) as error:  # torch's writer has errors of its own
-            draft.unlink(missing_ok=True)
+            with whole_file(self.file) as draft, open(draft, "wb") as file:
+                file.write(_digest(self.file, content))
+                file.write(content)
+        except OSError as error:
             warnings.warn(f"The checkpoint {str(self.file)!r} cannot be written, so this epoch is "
                           f"lost if training is killed. {error}", stacklevel=2)
 
@@ -88,18 +96,41 @@ class Checkpoint(Callback):
             self.file.unlink(missing_ok=True)
 
 
-def key_of(method, data):
-    """Name a training: by parameters, data (some of them), and weights if they are old."""
+def key_of(method, data, seed):
+    """Name a training by all that its result depends on.
+
+    Those are the parameters with the code of the user's that they name, the seed that was drawn,
+    the networks as they are when it begins, and the data: all rows of arrays and memory maps; of a
+    ``Dataset`` its attributes and length, since what it gives may be drawn at random.
+    """
     params = {name: value for name, value in method.get_params(deep=False).items()
-              if name not in ("checkpoint", "verbose", "device")}
-    rows = torch.linspace(0, len(data["X"]) - 1, min(len(data["X"]), KEY_ROWS)).long()
-    old = method.net_.module_.state_dict() if len(method.net_.history) else None
+              if name not in ("checkpoint", "verbose", "device", "memory")}
+    samples, net = {name: each(value, _known_by) for name, value in data.items()}, method.net_
     try:
-        return content_hash([type(method).__qualname__, params, len(data["X"]),
-                             TensorData(**data)[rows], old])
+        return content_hash([type(method), params, seed, samples,
+                             dict(net.module_.state_dict(keep_vars=True)),
+                             dict(net.criterion_.state_dict(keep_vars=True)),
+                             net.optimizer_.state_dict() if net.history else None])
     except Exception as error:  # pickling fails in many ways
         raise ValueError(f"checkpoint={method.checkpoint!r} needs parameters that can be "
                          f"pickled, to know this training again. {error}") from error
+
+
+def _known_by(values):
+    if isinstance(values, LazyDataset):
+        return type(values.source), len(values), vars(values.source), values.rows
+    if isinstance(values, LazyMap):
+        return [content_hash(part) for part in values.chunks()]
+    return values
+
+
+def _digest(file, content):
+    # The name takes part, so that a checkpoint which was renamed is no other training's.
+    return hashlib.sha256(file.stem.encode() + bytes(content)).digest()
+
+
+def _parts(content):
+    return content[:DIGEST_BYTES], content[DIGEST_BYTES:]
 
 
 def _kept(callback):

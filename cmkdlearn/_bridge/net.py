@@ -10,12 +10,13 @@ import numpy as np
 import torch
 from sklearn.model_selection import train_test_split
 from skorch import NeuralNet
-from skorch.callbacks import Callback, EarlyStopping, EpochTimer, PrintLog
+from skorch.callbacks import Callback, EarlyStopping, EpochTimer, LRScheduler, PrintLog
+from skorch.history import History
 from skorch.utils import TeeGenerator, noop
 
 from cmkdlearn._bridge.memory import StepsInParts
 from cmkdlearn._bridge.processes import Processes, mixed_precision
-from cmkdlearn.nn.data import BatchLoader, fits_on, move, whole
+from cmkdlearn.nn.data import BatchLoader, TensorData, fits_on, move, whole
 
 NO_TERM = ("loss", "acc", "kappa")  # what is reported beside the terms of the loss
 
@@ -86,7 +87,7 @@ class Net(NeuralNet):
         self.optimizer_.zero_grad()
         step = self.train_step_single(batch)
         if self._gradients_are_looked_at:
-            self.notify("on_grad_computed", batch=batch, training=True,
+            self.notify("on_grad_computed", batch=(batch.X, batch.get("y")), training=True,
                         named_parameters=TeeGenerator(self.get_all_learnable_params()))
         self.optimizer_.step()
         return step
@@ -129,6 +130,17 @@ class Net(NeuralNet):
         terms = self.method._loss(self.module_, batch, output)
         return {"loss": terms["loss"], "y_pred": output.logits,
                 "terms": {**terms, **self.method._scores(batch, output)}}
+
+    def evaluation_step(self, batch, training=False):
+        """Return what the network says of a batch: what skorch's own scoring asks for."""
+        self._set_training(training)
+        with torch.set_grad_enabled(training):
+            return self.method._output(self.module_, move(batch, self.device)).logits
+
+    def predict(self, X):
+        """Return the codes of the most probable classes, or a regressor's standardised targets."""
+        said = self.predict_proba(X)
+        return said.argmax(axis=1) if hasattr(self.method, "classes_") else said
 
     @property
     def processes(self):
@@ -181,14 +193,15 @@ class Net(NeuralNet):
         sizes: list[int] = []
         whole = iterator.sampler.sizes if self.processes else None
         for batch in iterator:
-            self.notify("on_batch_begin", batch=batch, training=training)
+            pair = batch.X, batch.get("y")  # as skorch's callbacks know a batch
+            self.notify("on_batch_begin", batch=pair, training=training)
             step = step_fn(batch, **fit_params)
             n = whole[len(sizes)] if whole else len(batch.X)
             sizes.append(len(batch.X))
             for name, value in step["terms"].items():
                 terms.setdefault(name, []).append(value.detach())
             self.history.record_batch(f"{prefix}_batch_size", n)
-            self.notify("on_batch_end", batch=batch, training=training, **step)
+            self.notify("on_batch_end", batch=pair, training=training, **step)
         if not sizes:
             raise ValueError(f"batch_size={self.batch_size} and iterator_train__drop_last leave "
                              "no batch.")
@@ -205,6 +218,11 @@ class Net(NeuralNet):
         for name, value in means.items():
             key = f"{prefix}_{name}" if name in NO_TERM else f"{prefix}_{name}_loss"
             self.history.record(key, value)
+        for key, best in ((f"{prefix}_loss", min), (f"{prefix}_acc", max)):
+            if key in self.history[-1]:
+                *before, last = (epoch[key] for epoch in self.history if key in epoch)
+                self.history.record(f"{key}_best", not before or best(last, *before) == last
+                                    and last not in before)
 
     def _refuse_non_finite(self, prefix, means):
         wrong = [name for name, value in means.items() if not math.isfinite(value)]
@@ -227,9 +245,53 @@ def make_net(method, module, criterion, device):
               **{name: value for name, value in method._net_params().items()
                  if not name.startswith(("module__", "accelerator"))},
               "callbacks": callbacks}
+    if hasattr(method, "classes_"):
+        params["predict_nonlinearity"] = torch.nn.Softmax(dim=1)
     return Net(module, criterion, method=method, optimizer=method.optimizer, lr=method.lr,
-               batch_size=method.batch_size, device=device, iterator_valid=BatchLoader,
+               batch_size=method.batch_size, max_epochs=method.max_epochs, verbose=method.verbose,
+               device=device, iterator_valid=BatchLoader,
                **params).initialize()
+
+
+def go_on(net):
+    """Let a net that has been trained be trained again, by its estimator's parameters of today.
+
+    Its learning rates are those that it began with, and schedules begin anew.
+    """
+    method = net.method
+    for group in net.optimizer_.param_groups:
+        group["lr"] = group.pop("initial_lr", group["lr"])
+    wanted = {"max_epochs": method.max_epochs, "batch_size": method.batch_size, "lr": method.lr,
+              "verbose": method.verbose,
+              **{name: value for name, value in method._net_params().items()
+                 if name.startswith("optimizer__")}}
+    # only what has changed: to set a rate is to set it for all groups of parameters
+    net.set_params(**{name: value for name, value in wanted.items()
+                      if getattr(net, name, None) != value})
+    for _, callback in net.callbacks_:
+        if isinstance(callback, LRScheduler) \
+                and "last_epoch" in inspect.signature(callback.policy_).parameters:
+            vars(callback).setdefault("last_epoch", -1)  # skorch's would go on where it ended
+
+
+@contextlib.contextmanager
+def as_it_was(method):
+    """Let an estimator be what it was before, if an error ends the block; Ctrl-C is none."""
+    before, net = dict(vars(method)), getattr(method, "net_", None)
+    parts, history = [], []
+    if net is not None and method.warm_start:
+        parts, history = [net.module_, net.criterion_, net.optimizer_], net.history.to_list()
+    kept = [copy.deepcopy(part.state_dict()) for part in parts]
+    try:
+        yield
+    except Exception:
+        vars(method).clear()
+        vars(method).update(before)
+        for part, state in zip(parts, kept, strict=True):
+            part.load_state_dict(state)
+        if net is not None and parts:
+            net.history = History(history)
+        raise
 
 
 def split(method, data, stratify):
@@ -243,4 +305,5 @@ def split(method, data, stratify):
     except ValueError as error:
         raise ValueError(f"early_stopping=True cannot set validation_fraction="
                          f"{method.validation_fraction} of every class aside. {error}") from None
-    return tuple(data.subset(torch.from_numpy(part)) for part in (train, valid))
+    train, valid = (data.subset(torch.from_numpy(part)) for part in (train, valid))
+    return train, TensorData(**method._as_predicted(valid.tensors))

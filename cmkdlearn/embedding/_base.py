@@ -151,7 +151,7 @@ class Embedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator)
 
     def _images(self, X):
         """Return the images as (n, C, H, W), or what reads them when they are asked for."""
-        lazy = lazily(X, self.input_type or "image", self._layout, {})
+        lazy = lazily(X, self.input_type or "image", lambda first: (self._layout(first), 1), {})
         X = self._layout(X) if lazy is None else lazy
         if not isinstance(X, LazyDataset):  # that is checked as it comes
             _check_range(X[rows] for rows in _chunks(X))

@@ -1,6 +1,7 @@
 """Samples as tensors, sliced a batch at a time."""
 
 import contextlib
+import os
 import threading
 import warnings
 from typing import Any
@@ -11,11 +12,17 @@ from sklearn.utils import Bunch
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 
+def as_array(x):
+    """Return a tensor as an array, its dtype kept where NumPy has it; what is none stays."""
+    if not isinstance(x, torch.Tensor):
+        return x
+    x = x.detach().cpu()
+    return (x.float() if x.dtype in (torch.bfloat16, torch.float16) else x).numpy()
+
+
 def as_tensor(array):
     """Share an array's memory with a tensor (read-only memory maps included)."""
     array = np.asarray(array)
-    if array.dtype.kind == "f" and array.dtype != np.float32:
-        array = array.astype(np.float32)
     if any(stride < 0 for stride in array.strides) or not array.dtype.isnative:
         array = np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("="))
     with warnings.catch_warnings():
@@ -153,20 +160,44 @@ def aside():
     return torch.Generator().manual_seed(torch.initial_seed())
 
 
-_ONE_THREAD = threading.RLock()
+class _OneThread:
+    """A lock that a forked process finds open, though another thread held it at that moment."""
+
+    def __init__(self):
+        self.renew()
+        if hasattr(os, "register_at_fork"):
+            os.register_at_fork(after_in_child=self.renew)
+
+    def renew(self):
+        self.lock = threading.RLock()
+
+    def __enter__(self):
+        self.lock.acquire()
+
+    def __exit__(self, *error):
+        self.lock.release()
+
+
+_ONE_THREAD = _OneThread()
 
 
 @contextlib.contextmanager
 def seeded(seed, device="cpu"):
-    """Draw torch's random numbers from ``seed``, and leave its global generator untouched.
+    """Draw torch's random numbers from ``seed``, and leave its global state untouched.
 
-    All threads of a process share that generator, so one is here at a time: joblib's threads, and
-    those in which a worker of a cluster takes up another task while one waits.
+    That is its generator, and the default dtype, which is float32 here whatever it is elsewhere.
+    All threads of a process share them, so one is here at a time: joblib's threads, and those in
+    which a worker of a cluster takes up another task while one waits.
     """
     devices = [torch.device(device)] if torch.device(device).type == "cuda" else []
     with _ONE_THREAD, torch.random.fork_rng(devices=devices):
         torch.manual_seed(seed)
-        yield
+        dtype = torch.get_default_dtype()
+        torch.set_default_dtype(torch.float32)
+        try:
+            yield
+        finally:
+            torch.set_default_dtype(dtype)
 
 
 def resolve_device(device):

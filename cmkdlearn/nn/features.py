@@ -51,7 +51,7 @@ def with_feature_maps(classifier, X):
     mapper = _Intermediates if hasattr(encoder, "forward_intermediates") else _Hooked
     with torch.inference_mode():  # eval mode of a copy: batch statistics untouched
         probe = copy.deepcopy(classifier).eval().cpu()
-        maps = mapper.all_maps(probe.encoder, probe.preprocess(X[:2].cpu()))
+        maps = mapper.all_maps(probe.encoder, probe.preprocess(X[:2].clone().cpu()))
     chosen = _stages([tuple(map.shape[2:]) for map in maps.values()])
     if not chosen:
         raise ValueError("The network has no feature maps: no layer of it returns (n, c, h, w) "

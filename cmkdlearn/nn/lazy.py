@@ -43,6 +43,8 @@ class Lazy:
         As for :func:`~cmkdlearn.nn.inputs.canonical`.
     first, like : ndarray of shape (1, ...)
         The first sample as it comes, and as the network reads it.
+    divisor : number
+        By which ``like`` was divided, as all samples are.
     reading : dict
         Parameters of the ``DataLoader`` that reads.
     """
@@ -50,8 +52,9 @@ class Lazy:
     device = torch.device("cpu")
     rows = None  # which samples of the source; None: all
 
-    def __init__(self, source, input_type, first, like, reading):
+    def __init__(self, source, input_type, first, like, divisor, reading):
         self.source, self.input_type, self.reading = source, input_type, reading
+        self.divisor = divisor
         self.first, self.like = first[:0], like[:0]
         self.dtype = as_tensor(self.like).dtype
 
@@ -70,8 +73,13 @@ class Lazy:
         if self.rows is not None:
             index = self.rows[index]
         X, _ = canonical(self._read(index), self.input_type)
+        if self.like.dtype == np.uint8 != X.dtype and not ((X >= 0) & (X <= 255)).all():
+            raise ValueError(f"X holds images of {X.dtype} from {X.min()} to {X.max()}. Whole "
+                             "numbers are bytes, 0 to 255; make others floating-point numbers in "
+                             "[0, 1].")
         with np.errstate(over="ignore"):  # it is infinite then, and found to be
-            return as_tensor(X.astype(self.like.dtype, copy=False))
+            X = X.astype(self.like.dtype, copy=False)
+        return as_tensor(X if self.divisor == 1 else X / X.dtype.type(self.divisor))
 
     @property
     def shape(self):
@@ -221,17 +229,18 @@ class LazyDataset(Lazy):
 def lazily(X, input_type, canonical, reading):
     """Return what reads X as its samples are asked for; None where X is in memory.
 
-    ``canonical`` brings an array into the layout and dtype that the network reads, or says why not.
+    ``canonical`` brings an array into the layout and dtype that the network reads, or says why not,
+    and says by what it was divided.
     """
     if is_dataset(X):
         check_dataset(X)
     elif not is_mapped(X):
         return None
     first = first_sample(X)
-    like = canonical(first)
+    like, divisor = canonical(first)
     if is_dataset(X):
-        return LazyDataset(X, input_type, first, like, reading)
-    return LazyMap(X, input_type, first, like, reading).finite()
+        return LazyDataset(X, input_type, first, like, divisor, reading)
+    return LazyMap(X, input_type, first, like, divisor, reading).finite()
 
 
 def _not_finite(X):

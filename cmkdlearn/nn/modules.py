@@ -50,23 +50,26 @@ class LogitsOnly(nn.Module):
 
 
 class ToFloat(nn.Module):
-    """Bytes become floating-point numbers in [0, 1]; floating-point numbers stay."""
+    """Bytes become floating-point numbers in [0, 1]; floating-point numbers stay.
+
+    The network that follows gets float32.
+    """
 
     def forward(self, x):
         """Return ``x`` as floating-point numbers."""
-        return x.float() / 255 if x.dtype == torch.uint8 else x
+        return _unit(x).float()
 
 
 class Standardise(nn.Module):
     """Subtract the training data's mean and divide by its standard deviation.
 
     For a table and a sequence feature by feature, for images channel by channel. A constant
-    feature is only centred.
+    feature is only centred. Numbers that come in double precision are centred in it, so that small
+    changes of large numbers survive.
     """
 
     def __init__(self, mean, std):
         super().__init__()
-        self.to_float = ToFloat()
         self.register_buffer("mean", mean)
         self.register_buffer("std", std)
 
@@ -74,22 +77,27 @@ class Standardise(nn.Module):
     def of(cls, X, kind, chunk=2**22):
         """Measure the statistics of a tensor, about ``chunk`` numbers at a time."""
         axes = (0, 2, 3) if kind == "image" else tuple(range(X.ndim - 1))
-        to_float = ToFloat()
 
         def mean_of(function):
-            total = sum(function(to_float(part).double()).sum(axes, keepdim=True)
+            total = sum(function(_unit(part).double()).sum(axes, keepdim=True)
                         for part in X.split(max(1, chunk // X[0].numel())))
             return (total / (X.numel() / total.numel()))[0]
 
         mean = mean_of(lambda part: part)
         std = mean_of(lambda part: (part - mean) ** 2).sqrt()
-        std[std <= 1e-9 * mean.abs()] = 1  # float32 holds nothing finer
-        std[std <= 1e-12 * std.max()] = 1  # rounding, not signal
-        return cls(mean.float(), std.float())
+        # rounding, not signal
+        std[std <= (1e-14 if X.dtype == torch.float64 else 1e-9) * mean.abs()] = 1
+        std[std <= 1e-12 * std.max()] = 1
+        return cls(mean if X.dtype == torch.float64 else mean.float(), std.float())
 
     def forward(self, x):
         """Return the standardised batch."""
-        return (self.to_float(x) - self.mean) / self.std
+        return ((_unit(x) - self.mean) / self.std).float()
+
+
+def _unit(x):
+    """Bring bytes into [0, 1]."""
+    return x.float() / 255 if x.dtype == torch.uint8 else x
 
 
 class MeanOverTime(nn.Module):
@@ -118,7 +126,9 @@ def linear_head(weight, bias):
     bias = torch.as_tensor(bias).expand(len(weight))
     if len(weight) == 1:
         weight, bias = torch.cat([-weight, weight]) / 2, torch.cat([-bias, bias]) / 2
-    head = nn.Linear(weight.shape[1], len(weight)).requires_grad_(False)
+    # an ordinary layer would draw its weights first, from torch's global generator
+    head = nn.utils.skip_init(nn.Linear, weight.shape[1], len(weight), dtype=torch.float32)
+    head.requires_grad_(False)
     head.weight.copy_(weight)
     head.bias.copy_(bias)
     return head
@@ -168,6 +178,8 @@ def build_classifier(module, X, kind, n_classes, preprocess=None, /, **kwargs):
             raise ValueError(f"module is an instance, so module__{next(iter(kwargs))} has no "
                              "constructor to go to; pass the class instead.")
         network = copy.deepcopy(module)
+        if all(p.dtype == torch.float64 for p in network.parameters()):
+            network.float()  # made where that is torch's default dtype
     else:
         raise TypeError(f'module={module!r} must be "auto", the name of a timm model, or a '
                         "torch.nn.Module class or instance.")
@@ -200,16 +212,18 @@ def _timm_classifier(name, X, kind, n_classes, /, pretrained=False, **kwargs):
         preprocess = Standardise(mean, std)
     else:
         preprocess = Standardise.of(X, kind)
-    return Classifier(encoder, nn.Linear(encoder.num_features, n_classes), preprocess)
+    # in some networks a hidden layer stands before the last one
+    width = getattr(encoder, "head_hidden_size", None) or encoder.num_features
+    return Classifier(encoder, nn.Linear(width, n_classes), preprocess)
 
 
 def _split(network, X, n_classes):
     """Take the last linear layer of a user's network off as its head, if that is what it is."""
-    probe = ToFloat()(X[:2])
+    probe = ToFloat()(X[:2].clone())  # a network may write to its input
     with torch.inference_mode():
         # eval mode of a copy: dropout off, batch statistics untouched
         try:
-            logits = copy.deepcopy(network).eval()(probe)
+            logits = copy.deepcopy(network).eval()(probe.clone())
         except Exception as error:
             raise ValueError(f"module cannot read a batch of X, of shape {tuple(probe.shape)}: "
                              f"{error}") from error
@@ -229,7 +243,7 @@ def _split(network, X, n_classes):
     candidate = Classifier(encoder, head)
     with torch.inference_mode():
         try:
-            output = copy.deepcopy(candidate).eval()(probe)
+            output = copy.deepcopy(candidate).eval()(X[:2].clone())
             same = output.features.ndim == 2 and torch.equal(output.logits, logits)
         except (RuntimeError, TypeError):
             same = False

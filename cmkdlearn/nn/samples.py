@@ -7,13 +7,12 @@ stay where they are.
 from collections.abc import Mapping
 
 import numpy as np
-import torch
 from sklearn.utils import _safe_indexing
 from sklearn.utils.validation import check_consistent_length
 from torch.utils.data import DataLoader, Dataset, IterableDataset, Subset
 
 from cmkdlearn._validation import check_option
-from cmkdlearn.nn.data import aside, whole
+from cmkdlearn.nn.data import as_array, aside, whole
 
 __all__ = ["select_modality", "take"]
 
@@ -79,7 +78,7 @@ class Column(Dataset):
 
     def __getitem__(self, i):
         x, *label = pair(self.dataset[i])
-        x = (x if isinstance(x, Mapping) else np.asarray(x))[self.key]
+        x = (x if isinstance(x, Mapping) else np.asarray(as_array(x)))[self.key]
         return (x, *label)
 
 
@@ -166,6 +165,7 @@ def select_modality(X, modality, fitting):
         for part in filter(is_dataset, X.values()):
             check_dataset(part)
         check_consistent_length(*X.values())
+        check_same_order(X)
         return select_modality(X[modality], None, fitting)
     if is_dataset(X):
         return _select_of_items(X, modality, fitting)
@@ -181,7 +181,25 @@ def select_modality(X, modality, fitting):
         except IndexError:
             raise ValueError(f"modality={modality!r} reads columns that X of shape {X.shape} does "
                              "not have; pass a table with all the columns.") from None
-    return X.detach().cpu().numpy() if isinstance(X, torch.Tensor) else X
+    return as_array(X)
+
+
+def check_same_order(X, y=None):
+    """Refuse pandas objects whose rows have the same names in different orders.
+
+    Which sample of one modality belongs to which of another is told by position.
+    """
+    parts = {f"modality {name!r}": part for name, part in X.items()} if isinstance(X, Mapping) \
+        else {"X": X}
+    named = {name: part.index for name, part in {**parts, "y": y}.items()
+             if hasattr(part, "index") and hasattr(part.index, "equals")}
+    (first, known), *others = [*named.items()] or [("", None)]
+    for name, index in others:
+        if not index.equals(known) and len(index) == len(known) \
+                and index.sort_values().equals(known.sort_values()):
+            raise ValueError(f"The rows of {name} have the names of those of {first}, but in "
+                             "another order; samples are matched by position. Bring them into one "
+                             "order, as in part.loc[other.index].")
 
 
 def _select_of_items(dataset, modality, fitting):
@@ -246,7 +264,7 @@ def item_of(dataset, i):
     """Return [x] or [x, label] with an array x, or say which item cannot be read."""
     try:
         x, *label = pair(dataset[i])
-        return [x if isinstance(x, Mapping) else np.asarray(x), *label]
+        return [x if isinstance(x, Mapping) else np.asarray(as_array(x)), *label]
     except Exception as error:
         raise RuntimeError(f"{named_item(dataset, i)} cannot be read: {type(error).__name__}: "
                            f"{error}") from error

@@ -130,7 +130,8 @@ class LFMEDistiller(TorchClassifier):
         fewest = counts[groups[0]].mean()
         for l, (group, seed) in enumerate(zip(groups, seeds, strict=True)):  # noqa: E741
             own = np.flatnonzero(np.isin(codes, group))
-            expert = fit_teacher(seeded_copy(expert_kind, int(seed)), take(X, own), y[own])
+            expert = fit_teacher(seeded_copy(expert_kind, int(seed)), take(X, own), y[own],
+                                 self.modality)
             z[:, group] = teaching_logits(f"expert {l}", expert, X, y, self.classes_[group])
             p = torch.from_numpy(z[own][:, group]).softmax(dim=1).numpy()
             right = np.searchsorted(group, codes[own])

@@ -47,8 +47,9 @@ class MultiTeacherDistiller(TorchClassifier, TeacherComposition):
     teachers : list of (str, estimator), default=()
         Teachers or scikit-learn classifiers. Those in a
         :class:`~sklearn.frozen.FrozenEstimator` are used as they are, the others fitted on the
-        labelled samples. Without teachers this is plain cross-entropy: the baseline of every
-        comparison.
+        labelled samples. A classifier of scikit-learn reads the student's modality, unless it is a
+        pipeline that begins with a :class:`~cmkdlearn.preprocessing.ModalitySelector`. Without
+        teachers this is plain cross-entropy: the baseline of every comparison.
     module : "auto", str, torch.nn.Module class or instance, default="auto"
         The student's network; "auto" chooses by the data: an MLP for tables, timm's ResNet-18
         for images, the mean over time and an MLP for sequences. Any other string is the name of
@@ -168,7 +169,7 @@ class MultiTeacherDistiller(TorchClassifier, TeacherComposition):
         rows = min(len(data["X"]), 2)
         device = next((p.device for p in module.parameters()), "cpu")
         with torch.inference_mode():  # eval mode of a copy: batch statistics untouched
-            student = copy.deepcopy(module).eval()(data["X"][:rows].to(device))
+            student = copy.deepcopy(module).eval()(data["X"][:rows].clone().to(device))
         with torch.random.fork_rng(devices=[]):  # so that batches do not depend on the loss
             loss.build(student.map(torch.Tensor.cpu), data["teacher"])
         if self._goes_on() and list(loss.parameters()):
@@ -209,7 +210,8 @@ class MultiTeacherDistiller(TorchClassifier, TeacherComposition):
         z_bar = 0
         for (name, teacher), weight in zip(self._seeded_teachers(), self._weights(), strict=True):
             ask = _teach if isinstance(teacher, FrozenEstimator) else teach
-            fitted, logits = ask(_Lesson(name, teacher, X, y, self.classes_, self.cv))
+            lesson = _Lesson(name, teacher, X, y, self.classes_, self.cv, self.modality)
+            fitted, logits = ask(lesson)
             self.teachers_.append(fitted)
             z_bar = z_bar + np.float32(weight) * logits  # eq. 1
         self.teacher_logits_ = z_bar
@@ -292,6 +294,7 @@ class _Lesson:
     y: np.ndarray
     classes: np.ndarray
     cv: object
+    modality: object  # of the student: what a teacher of another library reads, too
 
     def __reduce__(self):
         """For joblib, which knows it by its pickle: equal networks teach the same."""
@@ -300,24 +303,25 @@ class _Lesson:
 
 def _teach(lesson):
     """Fit a teacher on the labelled samples, and let it speak about all of them."""
-    name, teacher, X, y, classes, cv = vars(lesson).values()
+    name, teacher, X, y, classes, cv, modality = vars(lesson).values()
     labelled = np.flatnonzero(labelled_mask(y))
     X_known, y_known = (X, y) if len(labelled) == len(y) else (take(X, labelled), y[labelled])
     folds = [] if cv is None or isinstance(teacher, FrozenEstimator) else _folds(cv, y_known)
-    fitted = fit_teacher(teacher, X_known, y_known)
+    fitted = fit_teacher(teacher, X_known, y_known, modality)
     logits = teaching_logits(name, fitted, X, y, classes)
     unseen = Parallel()(  # n_jobs and backend: those of joblib.parallel_config, if there is one
         delayed(_teach_others)(name, teacher, take(X_known, train), y_known[train],
-                               take(X_known, test), y_known[test], classes)
+                               take(X_known, test), y_known[test], classes, modality)
         for train, test in folds)
     for (_, test), answers in zip(folds, unseen, strict=True):
         logits[labelled[test]] = answers
     return fitted, logits
 
 
-def _teach_others(name, teacher, X, y, X_others, y_others, classes):
+def _teach_others(name, teacher, X, y, X_others, y_others, classes, modality):
     """Fit a teacher, and let it speak about samples that it has not seen."""
-    return teaching_logits(name, fit_teacher(teacher, X, y), X_others, y_others, classes)
+    fitted = fit_teacher(teacher, X, y, modality)
+    return teaching_logits(name, fitted, X_others, y_others, classes)
 
 
 def _folds(cv, y):

@@ -9,7 +9,7 @@ from torch import nn
 
 from cmkdlearn._labels import encode_labels
 from cmkdlearn._protocol import class_columns, fit_teacher, teaching_logits
-from cmkdlearn.nn.samples import labels_of
+from cmkdlearn.nn.samples import check_same_order, labels_of
 from cmkdlearn.teachers._composition import TeacherComposition
 
 
@@ -76,6 +76,7 @@ class TeacherEnsemble(ClassifierMixin, TeacherComposition):
         y = labels_of(X, y)
         if y is None:
             raise ValueError("TeacherEnsemble requires y to be passed, but the target y is None.")
+        check_same_order(X, y)
         y = column_or_1d(y, warn=True)
         self.classes_ = encode_labels(y, type(self).__name__)[1]
         self.teachers_ = [fit_teacher(teacher, X, y) for _, teacher in self._seeded_teachers()]

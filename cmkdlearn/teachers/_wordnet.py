@@ -193,7 +193,8 @@ class WordNetRelaxedTeacher(TorchTeacher):
 
     def _embed(self, X):
         """Return the image embeddings, L2-normalised."""
-        V = X if self.embedder is None else np.asarray(self.embedder.transform(X), dtype=np.float32)
+        V = X if self.embedder is None else self.embedder.transform(X)
+        V = np.asarray(V, dtype=np.float32)
         if V.ndim != 2 or len(V) != len(X) or not np.isfinite(V).all():
             raise ValueError(f"embedder.transform returned an array of shape {V.shape} for "
                              f"{len(X)} samples, or values that are not finite; it must return "
@@ -305,10 +306,13 @@ class WordNetRelaxedTeacher(TorchTeacher):
                                       scale, **self._routed("module"))
         return MultimodalClassifier(classifier, text, self.use_image)
 
+    def _as_predicted(self, data):
+        if not self.use_text:
+            return data
+        return {**data, "shown": torch.full_like(data["shown"], RELAXED)}
+
     def _remember(self, data, y):
-        if self.use_text:  # the bank holds what prediction sees: no label is shown
-            data = {**data, "shown": torch.full_like(data["shown"], RELAXED)}
-        super()._remember(data, y)
+        super()._remember(self._as_predicted(data), y)  # the bank holds what prediction sees
 
     def _output(self, module, batch):
         return module(batch)

@@ -24,7 +24,8 @@ def encode_prompts(embedder, words, templates=DEFAULT_TEMPLATES):
         ``encode_text(list of str)`` returns (m, d).
     words : str or sequence of str
     templates : str or sequence of str, default=DEFAULT_TEMPLATES
-        Each with a ``{}`` for the word. ``["{}"]`` is the word alone.
+        Each with a ``{}`` for the word, in small letters and with spaces for underscores.
+        ``["{}"]`` is the word alone.
 
     Returns
     -------
@@ -72,8 +73,13 @@ def listed(strings):
     return [strings] if isinstance(strings, str) else list(strings)
 
 
+def plain(word):
+    """Return a word as prompts and WordNet's index have it: "Ice_cream" is "ice cream"."""
+    return " ".join(str(word).lower().replace("_", " ").split())
+
+
 def _encode(embedder, words, templates):
-    prompts = [template.replace("{}", word) for word in words for template in templates]
+    prompts = [template.replace("{}", plain(word)) for word in words for template in templates]
     embeddings = np.asarray(embedder.encode_text(prompts), dtype=np.float32)
     if embeddings.ndim != 2 or len(embeddings) != len(prompts) or not np.isfinite(embeddings).all():
         raise ValueError(f"encode_text returned an array of shape {embeddings.shape} for "

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from cmkdlearn._validation import check_number
-from cmkdlearn.text._prompts import listed
+from cmkdlearn.text._prompts import listed, plain
 
 ASSET = "wordnet_nouns.npz"
 ASSET_SHA256 = "c3fc35218a9f99e4586d1030a7f46db6651f424008373873587e9b01c2519f68"
@@ -93,7 +93,7 @@ class WordNetNouns:
         return len(self._graph.words)
 
     def __contains__(self, word):
-        return _plain(word) in self._position
+        return plain(word) in self._position
 
     @functools.cached_property
     def _position(self):
@@ -190,13 +190,13 @@ class WordNetNouns:
     # ---------------------------------------------------------------- positions
 
     def _lookup(self, word):
-        plain = _plain(word)
-        if plain in self._position:
-            return self._position[plain]
+        text = plain(word)
+        if text in self._position:
+            return self._position[text]
         # "ankle boot" is a kind of its last word; misspellings rarely touch the first letter
-        head = plain.rpartition(" ")[2]
-        alike = [w for w in self._position if w[:1] == plain[:1] and abs(len(w) - len(plain)) < 4]
-        near = [head] * (head in self._position) + difflib.get_close_matches(plain, alike, n=3)
+        head = text.rpartition(" ")[2]
+        alike = [w for w in self._position if w[:1] == text[:1] and abs(len(w) - len(text)) < 4]
+        near = [head] * (head in self._position) + difflib.get_close_matches(text, alike, n=3)
         hint = f" Near it: {', '.join(map(repr, near))}." if near else ""
         raise ValueError(f"{word!r} is no noun of WordNet.{hint}")
 
@@ -225,7 +225,7 @@ class WordNetNouns:
         senses = self._synsets(self._lookup(word))
         if 1 <= int(number) <= len(senses):
             return senses[int(number) - 1]
-        raise ValueError(f"WordNet has no synset {synset!r}. Those of {_plain(word)!r}: "
+        raise ValueError(f"WordNet has no synset {synset!r}. Those of {plain(word)!r}: "
                          f"{', '.join(self.synsets(word))}.")
 
     def _related(self, synset, closure, near, far):
@@ -245,10 +245,6 @@ class WordNetNouns:
             count = reached.sum()
             reached[far[reached[near]]] = True
         return reached
-
-
-def _plain(word):
-    return " ".join(str(word).lower().replace("_", " ").split())
 
 
 @functools.cache
@@ -275,7 +271,7 @@ def _read_nltk(reader):
 
         reader = wordnet
     synsets = sorted(reader.all_synsets("n"), key=lambda synset: synset.offset())
-    names = [[_plain(name) for name in synset.lemma_names()] for synset in synsets]
+    names = [[plain(name) for name in synset.lemma_names()] for synset in synsets]
     words = np.array(sorted({name for group in names for name in group}))
     position = {word: i for i, word in enumerate(words.tolist())}
     at = {synset.offset(): s for s, synset in enumerate(synsets)}
