@@ -14,13 +14,24 @@ nox.options.default_venv_backend = "uv"
 
 PYTHONS = ["3.11", "3.12", "3.13"]
 CONSTRAINED = ("--constraint", "constraints.txt")
+KERNELS = {  # a processor has its own and those before it; only Intel's heed what MKL is told last
+    "sse": dict(OPENBLAS_CORETYPE="Nehalem", ATEN_CPU_CAPABILITY="default",
+                ONEDNN_MAX_CPU_ISA="SSE41", MKL_CBWR="COMPATIBLE",
+                MKL_ENABLE_INSTRUCTIONS="SSE4_2"),
+    "avx": dict(OPENBLAS_CORETYPE="Sandybridge", ATEN_CPU_CAPABILITY="default",
+                ONEDNN_MAX_CPU_ISA="AVX", MKL_CBWR="AVX", MKL_ENABLE_INSTRUCTIONS="AVX"),
+    "avx2": dict(OPENBLAS_CORETYPE="Haswell", ATEN_CPU_CAPABILITY="avx2",
+                 ONEDNN_MAX_CPU_ISA="AVX2", MKL_ENABLE_INSTRUCTIONS="AVX2"),
+    "avx512": dict(OPENBLAS_CORETYPE="SkylakeX", ATEN_CPU_CAPABILITY="avx512",
+                   ONEDNN_MAX_CPU_ISA="AVX512_CORE", MKL_ENABLE_INSTRUCTIONS="AVX512"),
+}
 TUTORIALS = ["plot_label_leakage", "plot_cch_teacher", "plot_unpaired"]  # one a method
 
 
-def run(session, *options):
+def run(session, *options, **env):
     """Run the tests, one thread to a process."""
     session.run("python", "-m", "pytest", *options, *session.posargs,
-                env={"OMP_NUM_THREADS": "1"})
+                env={"OMP_NUM_THREADS": "1", **env})
 
 
 @nox.session(python=PYTHONS)
@@ -43,6 +54,18 @@ def highest(session):
     """With the newest version of everything."""
     session.install("--upgrade", "--editable", ".[test]")
     run(session)
+
+
+@nox.session(python=PYTHONS[0])
+@nox.parametrize("threads", [1, 2])
+@nox.parametrize("kernel", list(KERNELS))
+def kernels(session, kernel, threads):
+    """With another processor's rounding and number of threads, and examples drawn anew."""
+    if kernel == "avx512" and "avx512f" not in Path("/proc/cpuinfo").read_text():
+        session.skip("This processor has no AVX-512.")
+    session.install(*CONSTRAINED, "--editable", ".[test]")
+    run(session, f"--hypothesis-seed={threads}", OMP_NUM_THREADS=str(threads), CI=None,
+        **KERNELS[kernel])
 
 
 @nox.session(python=PYTHONS[0])

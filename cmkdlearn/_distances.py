@@ -11,6 +11,7 @@ their distances are taken from their differences.
 import functools
 
 import torch
+import torch.nn.functional as F
 from torch.utils.checkpoint import checkpoint
 
 CHUNK = 2**18  # numbers of the pairs looked at together, which a cache can hold
@@ -77,7 +78,7 @@ def _distances(x, y, by_product, of_pairs):
 
 def _coincide(x, y):
     """Tell which samples of x are the same numbers as which of y."""
-    both = torch.cat([x, y], dim=-2).detach()
+    both = F.pad(torch.cat([x, y], dim=-2).detach(), (0, 1))  # unique refuses a width of 0
     number = both.flatten(0, -2).unique(dim=0, return_inverse=True)[1].view(both.shape[:-1])
     n = x.shape[-2]
     return number[..., :n, None] == number[..., None, n:]

@@ -118,6 +118,23 @@ def test_rkd_survives_a_large_offset():
     assert far.item() == pytest.approx(near.item(), rel=1e-3)
 
 
+@pytest.mark.parametrize("dtype, gap", [(torch.float64, 1e-9), (torch.float32, 3e-6)])
+@pytest.mark.parametrize("offset", [0, 100])
+def test_rkd_draws_near_samples_apart(dtype, gap, offset):
+    """Two samples that nearly coincide, where the teacher's do not: distances by differences."""
+    s, t = (draw(5, 3) + offset).to(dtype), draw(5, 4, seed=1)
+    s[1] = s[0] + gap * (1 + offset) * draw(3, seed=2).to(dtype)
+    s.requires_grad_()
+    (gradient,) = torch.autograd.grad(get_loss("rkd", angle=0)(features(s), features(t)), s)
+    x = s.detach().double().requires_grad_()
+    i, j = np.triu_indices(5, 1)
+    ours, theirs = ((z[i] - z[j]).square().sum(1).sqrt() for z in (x, t))
+    by_hand = 25 * F.smooth_l1_loss(ours / ours.mean(), theirs / theirs.mean())
+    (expected,) = torch.autograd.grad(by_hand, x)
+    assert expected[0].norm() > 1  # one sample is drawn as strongly as any other
+    torch.testing.assert_close(gradient.double(), expected, rtol=0, atol=4e-7 * expected.abs().max().item())
+
+
 # -------------------------------------------------------------------- fitnet, norm
 
 def test_fitnet_of_features():

@@ -1,5 +1,7 @@
 """Closed forms of Gaussian modalities, against Monte Carlo and against each other."""
 
+from fractions import Fraction
+
 import numpy as np
 import pytest
 from hypothesis import assume, given
@@ -48,6 +50,17 @@ def test_impossible_correlations_name_the_range():
         GaussianModalities(d=8).excess_risk(9)
     with pytest.raises(ValueError, match="lambda_kd=-1"):
         GaussianModalities(d=8).excess_risk(20, -1)
+
+
+@pytest.mark.parametrize("rho", [1e-9, -0.3, 0.70710678, 0.9999, 1 - 1e-9, 2**-53 - 1])
+def test_digits_near_no_and_near_full_correlation(rho):
+    """The square of a correlation in exact fractions; the logarithm's condition is its own."""
+    rest = 1 - Fraction(rho) ** 2
+    expected = -np.log1p(-float(Fraction(rho) ** 2)) if rho**2 < 0.5 else -np.log(float(rest))
+    model = GaussianModalities(d=2, rho_ts=rho, rho_ty=0, rho_sy=0)
+    assert model.mi_teacher_student == pytest.approx(expected, rel=1e-14)
+    model = GaussianModalities(d=2, rho_ts=0, rho_ty=0, rho_sy=rho)
+    assert model.excess_risk(5) == pytest.approx(float(rest), rel=1e-14)
 
 
 def test_mutual_information_is_a_difference_of_entropies():

@@ -455,6 +455,8 @@ def test_student_on_its_teachers_features_pays_no_transport(teacher):
     bound = ucmkd_bound(teacher, teacher, UPPER[:600], y[:600])
     assert bound.feature_alignment == pytest.approx(0, abs=1e-6)
     assert bound.student_error == pytest.approx(bound.teacher_error, rel=1e-5)
+    same = ucmkd_bound(teacher, teacher, UPPER[:600], y[:600], UPPER[:600], y[:600])
+    assert same.distance == same.feature_alignment == 0
 
 
 def test_bound_refuses(teacher):
