@@ -1,6 +1,7 @@
 """The file around an estimator: safetensors, metadata and checksum."""
 
 import contextlib
+import functools
 import hashlib
 import json
 import re
@@ -94,6 +95,7 @@ def _signed(content, old, new):
     return content[:end].replace(*places, 1) + content[end:]
 
 
+@functools.cache
 def versions():
     """Return the versions of the libraries on which a file depends."""
     found = {}

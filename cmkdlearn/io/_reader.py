@@ -248,8 +248,8 @@ class Reader:
                 return WordNetNouns()
             case ["name", str(name)]:
                 return self._named(name)
-            case ["enum", str(name), str(member)] if self._named(name) is registry.Format:
-                return registry.Format.__members__[member]
+            case ["enum", str(name), str(member)] if registry.is_layout(self._named(name)):
+                return self._named(name).__members__[member]
             case ["net", module, criterion, history]:
                 return self._saved(*self._all([module, criterion, history]))
         raise Refused(f"row {len(self.made)} is nothing that save writes.")
@@ -284,6 +284,8 @@ class Reader:
         for name, item in state.items():
             if registry.is_taken(cls, name, item):
                 kept[name] = self._get(item)
+        if missing := registry.missing(cls, kept):
+            raise Refused(f"{registry.full_name(cls)} lacks its {missing}.")
         for name, item in kept.items():
             if why := registry.objection(cls, name, item, kept):
                 raise Refused(f"it gives {registry.full_name(cls)} a {shortened(name)} of its own, "
@@ -317,8 +319,6 @@ class Reader:
                     state[name] = parameter.default
 
     def _module(self, cls, state):
-        if missing := registry.OWN - state.keys():
-            raise Refused(f"{registry.full_name(cls)} lacks its {min(missing)}.")
         parts = [*state["_parameters"], *state["_buffers"], *state["_modules"]]
         for name in parts:
             # as add_module does, but for what torch itself calls "weight.original"

@@ -26,7 +26,6 @@ from sklearn.preprocessing import FunctionTransformer, LabelBinarizer, MinMaxSca
 from sklearn.svm import LinearSVC
 from skorch import NeuralNet
 from skorch.history import History
-from timm.layers import Format
 from torch import nn
 
 from cmkdlearn.base import TorchEstimator, _ClassifierTeacher
@@ -64,6 +63,11 @@ def is_listed(cls):
         and not issubclass(cls, NeuralNet)
 
 
+def is_layout(cls):
+    """Tell whether a class is timm's, of how the axes of a batch are laid out."""
+    return full_name(cls) == "timm.layers.format.Format"
+
+
 def full_name(thing):
     """Return the name by which a class or function is known."""
     return f"{thing.__module__}.{thing.__qualname__}"
@@ -80,7 +84,7 @@ def listed(name):
     found = vars(sys.modules[module]).get(attribute) if module in sys.modules else None
     if not inspect.isclass(found) or full_name(found) != name:
         return None
-    return found if is_listed(found) or found in OPTIMISERS or found is Format else None
+    return found if is_listed(found) or found in OPTIMISERS or is_layout(found) else None
 
 
 # ---------------------------------------------------------------- kinds of values
@@ -165,7 +169,7 @@ def is_own(value):
     ``load`` makes them only where the caller says so.
     """
     if inspect.isclass(value):
-        return not is_listed(value) and value not in OPTIMISERS and value is not Format
+        return not is_listed(value) and value not in OPTIMISERS and not is_layout(value)
     if inspect.isfunction(value):
         return value not in FUNCTIONS.values()
     known = is_data(value) or isinstance(value, (Net, torch.Tensor, torch.dtype, enum.Enum, Saved,
@@ -298,7 +302,8 @@ def is_setting(value, texts):
         return value in TEXTS or value in texts or OF_RNN.fullmatch(value) is not None
     if isinstance(value, (int, np.integer)):
         return abs(int(value)) <= 2**31
-    return is_scalar(value) or isinstance(value, (torch.Tensor, nn.Module, torch.dtype, Format)) \
+    return is_scalar(value) or isinstance(value, (torch.Tensor, nn.Module, torch.dtype)) \
+        or is_layout(type(value)) \
         or isinstance(value, np.ndarray) and value.dtype.kind in "biuf" \
         or any(value is function for function in FUNCTIONS.values())
 
@@ -306,6 +311,9 @@ def is_setting(value, texts):
 def is_feature_info(value):
     return listing(mapping(either(is_flag, whole(), is_none, text(MAPS.pattern))))(value)
 
+
+OF_TEACHER = {"estimator": is_estimator, "classes_": LEARNED["classes_"],
+              "head_": instance(nn.Module), "_linear": is_flag, "_soft": is_flag}
 
 # ---------------------------------------------------------------- the question
 
@@ -319,6 +327,13 @@ def is_taken(cls, name, value):
     if name == "_sklearn_version":
         return False
     return value in DEVICES if name == "device" else not NOT_TAKEN.fullmatch(name)
+
+
+def missing(cls, state):
+    """Return an attribute without which an instance of a class is none; None if all are there."""
+    necessary = OWN if issubclass(cls, nn.Module) else OF_TEACHER if cls is _ClassifierTeacher \
+        else getattr(cls, "__dataclass_fields__", ())
+    return next((name for name in necessary if name not in state), None)
 
 
 def objection(cls, name, value, state):
@@ -348,9 +363,8 @@ def _check_of(cls, name, state):
     if cls in AUGMENTATIONS:
         return real(0, 2**31) if name in cls.__dataclass_fields__ else None
     if cls is _ClassifierTeacher:
-        return {"estimator": is_estimator, "head_": instance(nn.Module), "_linear": is_flag,
-                "_soft": is_flag, "feature_bank_labels_": is_data,
-                **{known: LEARNED[known] for known in ("classes_", "feature_bank_")}}.get(name)
+        return {**OF_TEACHER, "feature_bank_": LEARNED["feature_bank_"],
+                "feature_bank_labels_": is_data}.get(name)
     if name in cls._get_param_names():
         return PARAMETERS.get(name, is_data)
     if issubclass(cls, TorchEstimator) and name.partition("__")[0] in ("optimizer", "module"):
