@@ -543,15 +543,17 @@ def test_what_is_more_than_possible_is_said():
         assert mi(x + 100 * label[:, None], label).estimate == pytest.approx(np.log(4))
 
 
+def broken(x, y, value):
+    return np.where(np.arange(len(x)) == 7, value, 0.0)
+
+
 def test_what_is_not_finite_is_an_error():
     x, y = normal(60, 2, 0.5)
     for value in (np.nan, np.inf, -np.inf):
         with pytest.raises(ValueError, match="estimator='broken' returned NaN or infinity"):
-            def broken(x, y):
-                return np.where(np.arange(60) == 7, value, 0.0)
-            mi(x, y, broken)
+            mi(x, y, broken, value=value)
         with pytest.raises(ValueError, match="returned NaN or infinity"):
-            mi_gap(x, y, y[:, 0] > 0, estimator=lambda x, y: value)
+            mi_gap(x, y, y[:, 0] > 0, estimator=broken, value=value)
     selector = CCHSelector(student="x", representation="prefit", n_repeats=2, random_state=0,
                            estimator=lambda x, y: np.inf)
     with pytest.raises(ValueError, match="returned NaN or infinity"):

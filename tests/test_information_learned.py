@@ -9,6 +9,7 @@ from scipy.stats import multivariate_t, norm, t
 
 from cmkdlearn.information import ESTIMATORS, _elliptical, mutual_information
 from cmkdlearn.information._gaussian import log_determinant_bias
+from cmkdlearn.information._latent import _inverse_root
 from cmkdlearn.information._networks import BatchedMLP, halves, train
 
 
@@ -217,22 +218,24 @@ def test_latent_with_labels():
     assert found.estimate == pytest.approx(np.log(3), abs=0.05)
 
 
-@pytest.mark.parametrize("n", [40, 100])
+@pytest.mark.parametrize(("n", "classes"), [(40, 2), (100, 2), (100, 5)])
 @pytest.mark.parametrize("d", [1, 8])
-def test_latent_with_classes_of_a_size(n, d):
+def test_latent_with_classes_of_a_size(n, classes, d):
     """A half of as many samples of each class: the indicators' covariance is singular."""
     rng = np.random.default_rng(0)
-    for classes in (2, 5):
-        y = np.arange(n) % classes
-        for x in (rng.normal(size=(n, d)) + 9 * y[:, None], repeat_columns(y, d)):
-            for seed in range(6):
-                found = mutual_information(x, y, "latent", random_state=seed, max_epochs=3,
-                                           discrete_x=False)
-                assert found.estimate == pytest.approx(np.log(classes), abs=0.15)
+    y = np.arange(n) % classes
+    for x in (rng.normal(size=(n, d)) + 9 * y[:, None], np.tile(y[:, None], d)):
+        for seed in range(3):
+            found = mutual_information(x, y, "latent", random_state=seed, max_epochs=3,
+                                       discrete_x=False)
+            assert found.estimate == pytest.approx(np.log(classes), abs=0.15)
 
 
-def repeat_columns(y, d):
-    return np.repeat(y[:, None].astype(float), d, axis=1)
+def test_the_root_of_a_covariance_that_is_singular():
+    indicators = np.eye(4)[np.arange(80) % 4] - 0.25  # as many of each: nothing is shrunk
+    root = _inverse_root(indicators)
+    np.testing.assert_allclose(root @ root, np.linalg.pinv(indicators.T @ indicators / 80), atol=1e-9)
+    assert not _inverse_root(np.zeros((10, 3))).any()
 
 
 def test_latent_where_a_half_does_not_vary():

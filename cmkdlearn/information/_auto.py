@@ -8,7 +8,7 @@ from scipy.linalg import LinAlgError, LinAlgWarning
 from scipy.special import logsumexp
 from sklearn.discriminant_analysis import QuadraticDiscriminantAnalysis
 
-from cmkdlearn.information._base import Contributions, contributions, is_discrete, register
+from cmkdlearn.information._base import contributions, is_discrete, register
 from cmkdlearn.information._elliptical import elliptical
 from cmkdlearn.information._gaussian import LARGEST_CLASS, by_class, canonical, gaussian, log_ratio
 from cmkdlearn.information._ksg import ksg, normal_scores
