@@ -8,12 +8,14 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.special import digamma, logsumexp
+from sklearn.datasets import load_iris
 from sklearn.feature_selection import mutual_info_classif, mutual_info_regression
 
 from cmkdlearn.datasets import make_gaussian_modalities
-from cmkdlearn.information import ESTIMATORS, mi_gap, mutual_information, register
+from cmkdlearn.information import ESTIMATORS, _ksg, mi_gap, mutual_information, register
 from cmkdlearn.information._gaussian import canonical, log_ratio, whitened
-from cmkdlearn.information._ksg import _by_brute_force, _by_trees, normal_scores
+from cmkdlearn.information._ksg import neighbours, normal_scores
+from cmkdlearn.selection import CCHSelector
 from cmkdlearn.theory import GaussianModalities
 
 CPU = torch.device("cpu")
@@ -124,47 +126,75 @@ def squared_distances(side):
 
 
 def counts_by_definition(distances, codes, k):
-    joint = np.maximum.reduce(distances)
-    counts = np.zeros((len(distances), len(codes)), dtype=int)
+    """Samples nearer than the k-th of the class, of the class on all sides and of all on each."""
+    same = codes[:, None] == codes
+    joint = np.where(same, np.maximum.reduce(distances), np.inf)
+    counts = np.zeros((1 + len(distances), len(codes)), dtype=int)
     for i in range(len(codes)):
-        others = np.flatnonzero((codes == codes[i]) & (np.arange(len(codes)) != i))
-        radius = np.sort(joint[i, others])[k - 1]
-        counts[:, i] = [np.count_nonzero(rows[i] < radius) for rows in distances]
+        radius = np.sort(np.delete(joint[i], i))[min(k, same[i].sum() - 1) - 1]
+        counts[:, i] = [np.count_nonzero(rows[i] <= radius * (1 - 1e-9))  # of 0 what coincides
+                        for rows in [joint, *distances]]
     return counts
 
 
+def kinds_of_samples(n=240):
+    """Continuous, whole numbers, repeated samples, and a mixture of all."""
+    rng = np.random.default_rng(0)
+    kinds = {"continuous": rng.normal(size=(n, 9)), "binary": rng.integers(2, size=(n, 9)),
+             "levels": rng.integers(4, size=(n, 9)),
+             "repeated": rng.normal(size=(n // 8, 9))[rng.integers(n // 8, size=n)]}
+    kinds["mixed"] = np.where(rng.random((n, 1)) < 0.5, kinds["levels"], kinds["continuous"])
+    return {name: values.astype(float) for name, values in kinds.items()}
+
+
+@pytest.mark.parametrize("kind", kinds_of_samples())
 @pytest.mark.parametrize("n_classes", [1, 4])
 @pytest.mark.parametrize("k", [1, 5])
-def test_trees_and_brute_force_count_alike(n_classes, k):
+def test_neighbours_by_definition(kind, n_classes, k):
+    """By trees in up to 6 columns, by brute force beyond; ties are ties in both."""
     rng = np.random.default_rng(k)
-    x, y = normal(400, 2, 0.7)
-    codes = rng.integers(n_classes, size=400)
-    maximum = [np.abs(side[:, None] - side[None]).max(-1) for side in (x, y)]
-    np.testing.assert_array_equal(_by_trees([x, y], codes, k), counts_by_definition(maximum, codes, k))
-    euclid = [squared_distances(side) for side in (x, y)]
-    np.testing.assert_array_equal(_by_brute_force([x, y], codes, k, CPU),
-                                  counts_by_definition(euclid, codes, k))
+    samples = kinds_of_samples()[kind]
+    codes = rng.integers(n_classes, size=len(samples))
+    for d_x, d_y in [(1, 0), (1, 1), (2, 3), (7, 0), (1, 8), (4, 4)]:
+        sides = [samples[:, :d_x]] + ([rng.permutation(samples)[:, :d_y]] if d_y else [])
+        distances = [np.abs(side[:, None] - side).max(-1) if d_x + d_y <= 6
+                     else squared_distances(side) for side in sides]
+        expected = counts_by_definition(distances, codes, k)
+        both, near, _ = neighbours(sides, codes, k, CPU, np.ones(len(codes), dtype=bool))
+        np.testing.assert_array_equal([both, *near], expected)
 
 
-def test_brute_force_keeps_its_digits():
-    """Distances far below the lengths, which single precision would lose."""
-    rng = np.random.default_rng(0)
-    line = 1e-4 * rng.standard_normal((300, 1))
-    sides = [np.hstack([line] * 5) + 3, np.hstack([line**2] * 4) - 2]
-    codes = np.zeros(300, dtype=int)
-    np.testing.assert_array_equal(
-        _by_brute_force(sides, codes, 3, CPU),
-        counts_by_definition([squared_distances(side) for side in sides], codes, 3))
+@pytest.mark.parametrize("columns", [2, 5])
+def test_influence_is_what_more_weight_does(columns):
+    """Weigh one sample more in every count, and differentiate."""
+    samples = kinds_of_samples(80)["mixed"]
+    sides = [samples[:, :columns], samples[::-1, -columns:].copy()]
+    codes = np.zeros(80, dtype=int)
+    _, _, moved = neighbours(sides, codes, 3, CPU, np.arange(80) % 2 == 0)
+    distances = [squared_distances(side) if columns > 3 else np.abs(side[:, None] - side).max(-1)
+                 for side in sides]
+    joint = np.maximum(*distances)
+    radius = np.sort(joint, axis=1)[:, [3]]
+    inside = [rows <= radius * (1 - 1e-9) for rows in (joint, *distances)]
+
+    def total(weights):
+        both, *near = [np.log(rows @ weights) for rows in inside]
+        return np.sum(both - sum(near))
+
+    for i in range(0, 80, 10):
+        step = 1e-5 * np.eye(80)[i]
+        slope = (total(1 + step) - total(1 - step)) / 2e-5
+        assert moved[i] == pytest.approx(1 + slope, abs=1e-6)
+    assert np.isnan(moved[1::2]).all()
 
 
 def test_ksg_is_equation_8():
     x, y = normal(300, 5, 0.6)
     distances = [squared_distances(normal_scores(side)) for side in (x, y)]
-    n_x, n_y = counts_by_definition(distances, np.zeros(300, dtype=int), 3)
+    _, n_x, n_y = counts_by_definition(distances, np.zeros(300, dtype=int), 3)
     expected = digamma(3) + digamma(300) - digamma(n_x) - digamma(n_y)
     found = mi(x, y)
-    np.testing.assert_allclose(found.pointwise, expected, atol=0.02)  # single precision: a tie
-    assert found.estimate == pytest.approx(expected.mean(), abs=1e-4)
+    np.testing.assert_allclose(found.pointwise, expected, atol=1e-9)
 
 
 def test_ksg_agrees_with_scikit_learn():
@@ -178,6 +208,88 @@ def test_ksg_agrees_with_scikit_learn():
         z = x[:, 0] ** 2 + rng.standard_normal(500)
         theirs = mutual_info_regression(x, z, n_neighbors=k, random_state=0)[0]
         assert mi(x, z, **params).estimate == pytest.approx(theirs, abs=1e-6)
+
+
+# ---------------------------------------------------------------- ties
+
+
+def repeat(samples, times):
+    return np.repeat(samples, times, axis=0)
+
+
+@pytest.mark.parametrize("columns", [1, 9])
+def test_discrete_values_as_floats_are_counted(columns):
+    """Psi of the counts in the table, whatever k: what Grassberger's entropies come to."""
+    rng = np.random.default_rng(0)
+    x = rng.choice(4, p=[0.4, 0.3, 0.2, 0.1], size=600)
+    y = np.where(rng.random(600) < 0.6, x % 3, rng.integers(3, size=600))
+    table = np.zeros((4, 3))
+    np.add.at(table, (x, y), 1)
+    both, of_x, of_y = table[x, y], table.sum(1)[x], table.sum(0)[y]
+    expected = (digamma(both) + digamma(600) - digamma(of_x) - digamma(of_y)).mean()
+    as_floats = rng.normal(size=(4, columns))[x]
+    for k in (1, 3, 7):
+        given = {"n_neighbors": k, "discrete_x": False}
+        assert mi(as_floats, y, **given).estimate == pytest.approx(expected, abs=1e-12)
+        both_sides = mi(as_floats, y.astype(float)[:, None], discrete_y=False, **given)
+        assert both_sides.estimate == pytest.approx(expected, abs=1e-12)
+    assert mi(x, y).estimate == pytest.approx(expected, abs=1e-3)  # Miller and Madow
+
+
+@pytest.mark.parametrize("columns", [1, 9])
+def test_repeated_samples_are_one_value_each(columns):
+    """60 values that name each other and their class: all that can be said is said."""
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(2, 60, columns))
+    label = np.arange(60) % 3
+    for times in (4, 10):
+        with pytest.warns(UserWarning, match="no more than 4.09, the entropy of their values"):
+            assert mi(repeat(x, times), repeat(y, times)).estimate == pytest.approx(np.log(60))
+        assert mi(repeat(x, times), repeat(label, times)).estimate == pytest.approx(np.log(3))
+
+
+@pytest.mark.parametrize("step", [0.01, 0.1, 0.5])
+@pytest.mark.parametrize("d", [1, 4])
+def test_rounding_hides_little(step, d):
+    label, difference = np.random.default_rng(1).integers(2, size=2000), []
+    for seed in range(4):
+        x, y = normal(2000, d, 0.6, seed)
+        for other in (y, label):
+            a = x + (other is label) * label[:, None] / d
+            b = other if other is label else (y / step).round()
+            labels = {"discrete_x": False, "discrete_y": other is label}
+            difference.append(mi((a / step).round(), b, **labels).estimate
+                              - mi(a, other, **labels).estimate)
+    assert abs(np.mean(difference)) < 0.03
+
+
+@pytest.mark.parametrize("d", [1, 3, 9])
+def test_mostly_zeros_say_nothing_of_what_is_independent(d):
+    rng = np.random.default_rng(0)
+    x = np.where(rng.random((2000, 1)) < 0.9, 0, rng.exponential(size=(2000, d)))
+    for found in (mi(x, rng.integers(2, size=2000)), mi(x, rng.normal(size=(2000, d)))):
+        assert abs(found.estimate) < 4 * found.std_error + 1e-3
+
+
+def test_ties_of_iris_say_what_the_table_does():
+    X, y = load_iris(return_X_y=True)
+    for column in X.T:
+        table = mi(column, y, discrete_x=True).estimate
+        assert mi(column, y, discrete_x=False).estimate == pytest.approx(table, abs=0.06)
+
+
+@pytest.mark.parametrize("margins", ["normal", "standard"])
+@pytest.mark.parametrize("d", [2, 4])
+def test_scale_offset_and_order_change_nothing(margins, d):
+    x, y = normal(300, d, 0.7)
+    x, y = np.round(x * 2**20) / 2**20, np.round(y * 4) / 4  # so that an offset loses no digits
+    plain = mi(x, y, margins=margins)
+    order = np.random.default_rng(1).permutation(300)
+    for a, b in [(x * 2.0**900, y), (x * 2.0**-1000, y), (x, y + 2.0**27), (x[order], y[order]),
+                 (x[:, ::-1], y), (y, x)]:
+        found = mi(a, b, margins=margins)
+        assert found.estimate == pytest.approx(plain.estimate, abs=1e-9)
+        assert found.std_error == pytest.approx(plain.std_error, abs=1e-9)
 
 
 # ---------------------------------------------------------------- invariances
@@ -216,8 +328,10 @@ def test_columns_that_say_nothing_new(name):
 @pytest.mark.parametrize("name", UNTRAINED)
 def test_a_copy_says_much_and_a_finite_number(name):
     x = normal(300, 3, 0)[0]
-    found = mi(x, x, name)
-    assert 4 < found.estimate < 100
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="estimator=.* can show no more")
+        found = mi(x, x, name)
+    assert 4 < found.estimate <= np.log(300)
     assert np.isfinite(found.std_error)
 
 
@@ -253,6 +367,29 @@ def test_standard_error_is_that_of_repeated_sampling(name):
     found = [mi(*normal(400, 1, 0.6, seed), name) for seed in range(60)]
     spread = np.std([result.estimate for result in found], ddof=1)
     assert np.mean([result.std_error for result in found]) == pytest.approx(spread, rel=0.5)
+
+
+@pytest.mark.parametrize(("d", "rho"), [(1, 0.0), (1, 0.8), (4, 0.6)])
+@pytest.mark.parametrize("labels", [False, True])
+def test_neighbours_know_their_error(d, rho, labels):
+    """By independent contributions it would be 15 to 35 % too small."""
+    found = []
+    for seed in range(150):
+        x, y = normal(200, d, rho, seed)
+        label = (y[:, 0] > 0).astype(int) if labels else y
+        found.append(mi_gap(x + normal(200, d, rho, seed + 1000)[0], x, label, random_state=0))
+    for results in (found, [gap.teacher_student for gap in found],
+                    [gap.student_label for gap in found]):
+        spread = np.std([float(result) for result in results], ddof=1)
+        assert 0.85 < np.mean([result.std_error for result in results]) / spread < 1.3
+
+
+def test_a_part_of_the_samples_tells_the_error(monkeypatch):
+    for x, y in (normal(3000, 1, 0.7), normal(3000, 4, 0.5)):
+        part = mi(x, y).std_error
+        with monkeypatch.context() as context:
+            context.setattr(_ksg, "OBSERVED", 3000)
+            assert part == pytest.approx(mi(x, y).std_error, rel=0.1)
 
 
 @pytest.mark.parametrize("name", ["ksg", "gaussian"])
@@ -306,6 +443,14 @@ def test_auto_does_not_take_clusters_for_lines():
     assert mi(x, y, "auto").estimate == pytest.approx(truth, abs=0.05)
 
 
+@pytest.mark.parametrize(("n_clusters", "d", "n"), [(32, 60, 1000), (8, 100, 400), (3, 30, 300)])
+def test_auto_finds_no_more_than_which_cluster(n_clusters, d, n):
+    x, y, truth = clusters(n, n_clusters, d)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert mi(x, y, "auto").estimate == pytest.approx(truth, abs=0.15)
+
+
 def test_log_ratio_is_that_of_densities():
     x, y = normal(4000, 3, 0.5)
     x, y, rho = canonical(x, y)
@@ -330,6 +475,100 @@ def test_whitening():
     np.testing.assert_allclose(white.T @ white / 200, np.eye(3), atol=1e-12)
     rest = np.linalg.lstsq(white, side - side.mean(axis=0), rcond=None)[1]
     np.testing.assert_allclose(rest, 0, atol=1e-12)
+
+
+# ---------------------------------------------------------------- what is possible
+
+
+def entropy(side):
+    counts = np.unique(side, axis=0, return_counts=True)[1]
+    return np.log(len(side)) - counts @ np.log(counts) / len(side)
+
+
+@st.composite
+def sides(draw):
+    """Columns of every kind, some samples repeated; and labels, or columns again."""
+    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    n = draw(st.integers(10, 70))
+    kinds = {"normal": lambda: rng.normal(size=n), "binary": lambda: rng.integers(2, size=n),
+             "levels": lambda: rng.integers(5, size=n), "flat": lambda: np.full(n, 3.7),
+             "mostly zero": lambda: np.maximum(rng.normal(size=n) - 1, 0),
+             "one of all": lambda: np.eye(n)[rng.integers(n)],
+             "huge": lambda: 1e300 * rng.normal(size=n), "tiny": lambda: 1e-310 * rng.normal(size=n),
+             "far off": lambda: 1e8 + 1e-6 * rng.normal(size=n),
+             "single": lambda: rng.normal(size=n).astype(np.float32),
+             "outlier": lambda: np.where(np.arange(n) == 3, 1e12, rng.normal(size=n))}
+
+    def side():
+        names = draw(st.lists(st.sampled_from(sorted(kinds)), min_size=1, max_size=6))
+        values = np.column_stack([kinds[name]() for name in names]).astype(float)
+        return values[rng.integers(draw(st.integers(1, n)), size=n)] if draw(st.booleans()) else values
+
+    labels = draw(st.booleans())
+    return side(), rng.choice(4, p=[0.5, 0.3, 0.15, 0.05], size=n) if labels else side(), labels
+
+
+@settings(max_examples=60, deadline=None)
+@given(data=sides(), name=st.sampled_from(UNTRAINED), k=st.integers(1, 8),
+       margins=st.sampled_from(["normal", "standard"]))
+def test_no_estimate_is_more_than_samples_can_say(data, name, k, margins):
+    x, y, labels = data
+    given = {"n_neighbors": k, "margins": margins} if name == "ksg" else {}
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="estimator=.* can show no more")
+        try:
+            found = mi(x, y, name, discrete_x=False, discrete_y=labels, **given)
+        except ValueError as error:
+            assert name in ("gaussian", "elliptical") and "needs" in str(error) or labels
+            return
+        again = mi(x, y, name, discrete_x=False, discrete_y=labels, **given)
+        swapped = mi(y, x, name, discrete_x=labels, discrete_y=False, **given)
+    assert np.isfinite(found.pointwise).all() and np.isfinite(found.std_error)
+    assert found.estimate <= min(entropy(x), entropy(y)) + 1e-9
+    assert found.estimate == pytest.approx(found.pointwise.mean(), abs=1e-9)
+    np.testing.assert_array_equal(again.pointwise, found.pointwise)
+    if name in ("ksg", "gaussian"):
+        assert swapped.estimate == pytest.approx(found.estimate, abs=1e-6)
+
+
+def test_what_is_more_than_possible_is_said():
+    x = normal(200, 3, 0)[0]
+    for name in ("gaussian", "auto"):
+        with pytest.warns(UserWarning, match=r"found .* nats, but 200 samples .* more than 5\.3,"):
+            found = mi(x, x, name)
+        assert found.estimate == pytest.approx(np.log(200)) == pytest.approx(found.pointwise.mean())
+    label = np.arange(200) % 4
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # what the entropy of classes falls short of is no news
+        assert mi(x + 100 * label[:, None], label).estimate == pytest.approx(np.log(4))
+
+
+def broken(x, y, value):
+    return np.where(np.arange(len(x)) == 7, value, 0.0)
+
+
+def test_what_is_not_finite_is_an_error():
+    x, y = normal(60, 2, 0.5)
+    for value in (np.nan, np.inf, -np.inf):
+        with pytest.raises(ValueError, match="estimator='broken' returned NaN or infinity"):
+            mi(x, y, broken, value=value)
+        with pytest.raises(ValueError, match="returned NaN or infinity"):
+            mi_gap(x, y, y[:, 0] > 0, estimator=broken, value=value)
+    selector = CCHSelector(student="x", representation="prefit", n_repeats=2, random_state=0,
+                           estimator=lambda x, y: np.inf)
+    with pytest.raises(ValueError, match="returned NaN or infinity"):
+        selector.fit({"x": x, "y": y}, (y[:, 0] > 0).astype(int))
+
+
+@pytest.mark.parametrize("name", ["ksg", "auto"])
+def test_classes_of_few_samples(name):
+    """Pairs, and some that stand alone: enough for neighbours, too few for a discriminant."""
+    label = np.array(list("aabbccddeeffgghhiijjkl"))
+    x = np.random.default_rng(0).normal(size=(22, 2)) + 9 * np.unique(label, return_inverse=True)[
+        1][:, None]
+    assert 0 < mi(x, label, name).estimate <= entropy(label)
+    with pytest.raises(ValueError, match="needs 4 samples of some class; the largest has 2"):
+        mi(x, label, "gaussian")
 
 
 # ---------------------------------------------------------------- the gap

@@ -7,8 +7,9 @@ from scipy.integrate import quad
 from scipy.special import gammaln, psi
 from scipy.stats import multivariate_t, norm, t
 
-from cmkdlearn.information import _elliptical, mutual_information
+from cmkdlearn.information import ESTIMATORS, _elliptical, mutual_information
 from cmkdlearn.information._gaussian import log_determinant_bias
+from cmkdlearn.information._latent import _inverse_root
 from cmkdlearn.information._networks import BatchedMLP, halves, train
 
 
@@ -43,8 +44,8 @@ def test_bias_of_a_log_determinant():
 
 @pytest.mark.parametrize(("n", "d"), [(2000, 1), (1000, 20), (300, 40)])
 def test_gaussian_is_unbiased_in_many_dimensions(n, d):
-    found = [mutual_information(*correlated(n, d, 0.5, seed), "gaussian").estimate
-             for seed in range(20)]
+    found = [ESTIMATORS["gaussian"](*correlated(n, d, 0.5, seed), n_repeats=1, rng=None,
+                                    device=None).mean() for seed in range(20)]
     error = np.std(found) / np.sqrt(len(found))
     assert np.mean(found) == pytest.approx(information(d, 0.5), abs=3 * error + 0.01 * d)
 
@@ -215,6 +216,36 @@ def test_latent_with_labels():
     x = 6 * np.eye(3)[y] @ rng.standard_normal((3, 40)) + rng.standard_normal((900, 40))
     found = mutual_information(x, y, "latent", random_state=0)
     assert found.estimate == pytest.approx(np.log(3), abs=0.05)
+
+
+@pytest.mark.parametrize(("n", "classes"), [(40, 2), (100, 2), (100, 5)])
+@pytest.mark.parametrize("d", [1, 8])
+def test_latent_with_classes_of_a_size(n, classes, d):
+    """A half of as many samples of each class: the indicators' covariance is singular."""
+    rng = np.random.default_rng(0)
+    y = np.arange(n) % classes
+    for x in (rng.normal(size=(n, d)) + 9 * y[:, None], np.tile(y[:, None], d)):
+        for seed in range(3):
+            found = mutual_information(x, y, "latent", random_state=seed, max_epochs=3,
+                                       discrete_x=False)
+            assert found.estimate == pytest.approx(np.log(classes), abs=0.15)
+
+
+def test_the_root_of_a_covariance_that_is_singular():
+    indicators = np.eye(4)[np.arange(80) % 4] - 0.25  # as many of each: nothing is shrunk
+    root = _inverse_root(indicators)
+    np.testing.assert_allclose(root @ root, np.linalg.pinv(indicators.T @ indicators / 80), atol=1e-9)
+    assert not _inverse_root(np.zeros((10, 3))).any()
+
+
+def test_latent_where_a_half_does_not_vary():
+    x = np.zeros((40, 2))
+    x[3] = 1
+    y = np.arange(40) % 2
+    for target, labels in ((y, True), (np.random.default_rng(0).normal(size=40), False)):
+        found = mutual_information(x, target, "latent", random_state=0, max_epochs=2,
+                                   discrete_x=False, discrete_y=labels)
+        assert np.isfinite(found.pointwise).all() and abs(found.estimate) < 0.3
 
 
 @pytest.mark.parametrize("estimator", ["latent", "mine"])

@@ -10,10 +10,11 @@ from sklearn.discriminant_analysis import QuadraticDiscriminantAnalysis
 
 from cmkdlearn.information._base import contributions, is_discrete, register
 from cmkdlearn.information._elliptical import elliptical
-from cmkdlearn.information._gaussian import by_class, canonical, gaussian, log_ratio
+from cmkdlearn.information._gaussian import LARGEST_CLASS, by_class, canonical, gaussian, log_ratio
 from cmkdlearn.information._ksg import ksg, normal_scores
 
 SHRINKAGE = 0.1  # of each class's covariance to the identity
+ENOUGH = 4  # samples a column, for a copula that says of others what it says of its own
 STRANGERS = 100  # other samples that each one is paired with
 
 
@@ -26,6 +27,7 @@ def auto(x, y, *, n_repeats, rng, device):
     the largest is the nearest. Two continuous sides: "ksg", "gaussian" and, where no column
     repeats a value, "elliptical". A discrete one: "ksg", "gaussian", and the same with a
     covariance for each class. Taking the largest adds some 0.01 nats where nothing is to be found.
+    Copulas take part where there are four samples a column at least.
 
     A Gaussian copula can err high: two clusters in 20 columns say log 2 at most, and their
     covariances say more. The ratio of densities that it claims then has not the mean 1 among
@@ -48,14 +50,16 @@ def auto(x, y, *, n_repeats, rng, device):
     if is_discrete(x):
         x, y = y, x
     if is_discrete(y):
-        found["gaussian"] = gaussian(x, y, n_repeats=1, rng=rng, device=device)
-        if np.bincount(y).min() > x.shape[1]:  # a covariance needs as many
+        of_class = np.bincount(y)
+        if of_class.max() >= LARGEST_CLASS:
+            found["gaussian"] = gaussian(x, y, n_repeats=1, rng=rng, device=device)
+        if of_class.min() > max(2, x.shape[1]):  # a covariance needs as many without a fold
             # or a class lies in fewer dimensions, of which scikit-learn before 1.8 only warns
             with suppress(LinAlgError, LinAlgWarning), warnings.catch_warnings():
                 warnings.simplefilter("error", LinAlgWarning)
                 found["gaussian, a covariance for each class"] = by_class(
                     normal_scores(x), y, rng, _quadratic)[None]
-    elif len(x) - 1 > x.shape[1] + y.shape[1]:
+    elif len(x) >= ENOUGH * (x.shape[1] + y.shape[1]):
         too_much = _claimed_of_strangers(x, y)
         found["gaussian"] = gaussian(x, y, n_repeats=1, rng=rng, device=device) - too_much
         if not (_repeats(x) or _repeats(y)):

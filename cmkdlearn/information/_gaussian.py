@@ -11,6 +11,7 @@ from cmkdlearn.information._ksg import normal_scores
 RANK = 1e-8  # of the largest singular value: columns below say nothing that others do not
 MOST_CORRELATED = 1 - 1e-10  # so near a function, whose information has no bound, digits end
 FOLDS = 5
+LARGEST_CLASS = 4  # at least, so that without a fold there are more samples than classes
 
 
 @register("gaussian")
@@ -95,6 +96,9 @@ def by_class(x, codes, rng, discriminant=_linear):
     x, codes, counts = x[paired], codes[paired], counts[paired]
     if len(np.unique(codes)) < 2:
         return np.zeros(len(paired))
+    if counts.max() < LARGEST_CLASS:
+        raise ValueError(f'estimator="gaussian" needs {LARGEST_CLASS} samples of some class; the '
+                         f"largest has {counts.max()}. Merge classes.")
     values = np.empty(len(x))
     folds = StratifiedKFold(min(FOLDS, counts.min()), shuffle=True, random_state=rng)
     for train, test in folds.split(x, codes):

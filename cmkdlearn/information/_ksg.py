@@ -143,20 +143,23 @@ def neighbours(sides, codes, k, device, observed):
 
 
 def _whole(sides):
-    """Make values whole numbers: distances are exact, and ties are ties."""
+    """Make values whole numbers, so that distances are exact but for that."""
     largest = max(np.abs(side).max() for side in sides)
     return [np.rint(side * (LARGEST / largest)) for side in sides]
 
 
 def _of_whole_squares(sides):
-    """Make values whole numbers of exact squared distances, in whatever order they are summed."""
+    """Make values whole numbers of exact squared distances, whatever the order of summation."""
     longest = max(np.square(side).sum(axis=1).max() for side in sides)
     return [np.rint(side * math.sqrt(LARGEST / longest)) for side in sides]
 
 
-def _nearer(radius):
-    """Return the greatest distance below, in whole numbers."""
-    return (radius - 1).clip(min=0)
+def _nearer(radius, n_columns=1):
+    """Return a distance that is clearly below, if it is not 0.
+
+    Equal distances are so within 2 a column, once values are whole numbers.
+    """
+    return (radius - 3 * math.sqrt(n_columns)).clip(min=0)
 
 
 def _by_trees(sides, codes, k):
@@ -211,7 +214,8 @@ def _count(factors, rows, first, last, k):
             *squared, out=_view(space[2], len(rows), tile))
         nearest.append(_smallest(joint, k))
     nearest = _smallest(torch.hstack(nearest), k)
-    radius = _nearer(nearest[:, -1:])
+    n_columns = max(len(b) - 2 for _, b in factors)
+    radius = _nearer(nearest[:, -1:].sqrt(), n_columns).square()
     counts = left[0].new_zeros((len(factors), len(rows)))
     ones = left[0].new_ones(width)
     for tile in _tiles(0, n, width):
