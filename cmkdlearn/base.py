@@ -357,6 +357,11 @@ class TorchEstimator(RoutedParams):
         return tags
 
 
+def reads_one_tensor(estimator):
+    """Tell whether an estimator is a network that is fed ``X`` and nothing beside it."""
+    return getattr(type(estimator), "_output", None) is TorchEstimator._output
+
+
 class TorchClassifier(ClassifierMixin, TorchEstimator):
     """A classifier on the bridge: labels, cross-entropy and predictions.
 

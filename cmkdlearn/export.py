@@ -16,7 +16,7 @@ from sklearn.utils.validation import check_is_fitted
 from torch import nn
 
 from cmkdlearn._files import whole_file
-from cmkdlearn.base import TorchEstimator
+from cmkdlearn.base import reads_one_tensor
 from cmkdlearn.nn.data import as_tensor
 from cmkdlearn.nn.inputs import canonical
 from cmkdlearn.nn.modules import Classifier
@@ -87,8 +87,7 @@ def export_student(estimator, path, X):
     path = Path(path)
     if path.suffix not in FORMATS:
         raise ValueError(f"path={str(path)!r} must end in .pt2 (torch.export) or .onnx.")
-    if not isinstance(estimator, TorchEstimator) \
-            or type(estimator)._output is not TorchEstimator._output:
+    if not reads_one_tensor(estimator):
         raise TypeError(f"{type(estimator).__name__} is no network that reads one modality; export "
                         "a student, such as MultiTeacherDistiller.")
     check_is_fitted(estimator)

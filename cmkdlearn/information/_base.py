@@ -7,11 +7,10 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
-import torch
 from sklearn.utils import check_random_state
 
 from cmkdlearn._validation import check_number, check_option
-from cmkdlearn.nn.data import resolve_device
+from cmkdlearn.nn.data import as_array, resolve_device
 
 ESTIMATORS: dict[str, Callable] = {}
 """The table of estimators: a name and the function that it stands for."""
@@ -350,9 +349,7 @@ def _find(estimator, params):
 
 def _side(name, values, discrete):
     """Return floating (n, d) without constant columns, or integer codes (n,)."""
-    if isinstance(values, torch.Tensor):
-        values = values.detach().cpu().numpy()
-    values = np.asarray(values)
+    values = np.asarray(as_array(values))
     if values.ndim == 0 or values.size == 0:
         raise ValueError(f"{name} has shape {values.shape}; it must have samples and columns.")
     if values.dtype.kind == "O" and all(isinstance(value, str) for value in values.flat):

@@ -8,7 +8,7 @@ from sklearn.frozen import FrozenEstimator
 from cmkdlearn._protocol import class_columns, fit_teacher, labelled_part
 from cmkdlearn._seeding import seeded_copy
 from cmkdlearn._validation import check_number
-from cmkdlearn.base import TorchClassifier
+from cmkdlearn.base import TorchClassifier, reads_one_tensor
 from cmkdlearn.losses import kd
 from cmkdlearn.nn.data import resolve_device
 from cmkdlearn.students._peer import peer
@@ -101,8 +101,7 @@ class FFKDDistiller(TorchClassifier):
         check_number("temperature", self.temperature, low=0, open_low=True)
         teacher = self.teacher
         inner = teacher.estimator if isinstance(teacher, FrozenEstimator) else teacher
-        # where _output is another, the network reads more than one tensor
-        if not (teacher is None or getattr(type(inner), "_output", 0) is TorchClassifier._output):
+        if not (teacher is None or reads_one_tensor(inner)):
             raise TypeError(f"teacher={teacher!r} must be a network, which can learn from its "
                             "student, such as UnimodalTeacher.")
 

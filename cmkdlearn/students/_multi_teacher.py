@@ -21,7 +21,7 @@ from cmkdlearn._protocol import (
     teaching_logits,
 )
 from cmkdlearn._validation import check_memory, check_number
-from cmkdlearn.base import TorchClassifier
+from cmkdlearn.base import TorchClassifier, reads_one_tensor
 from cmkdlearn.losses import LOSSES, Output, get_loss
 from cmkdlearn.nn.data import TensorData
 from cmkdlearn.nn.features import with_feature_maps
@@ -236,9 +236,7 @@ def _check_gives(name, teacher, needs, loss):
     if "features" in needs and hasattr(inner, "teaching_logits") and not hasattr(inner, "encode"):
         raise ValueError(f"Teacher {name!r} has no features, which loss={loss!r} needs: it has no "
                          "encode(X).")
-    # where _output is another, the network reads more than one tensor
-    plain = getattr(type(inner), "_output", None) is TorchClassifier._output
-    if "feature_maps" in needs and not plain:
+    if "feature_maps" in needs and not reads_one_tensor(inner):
         raise ValueError(f"Teacher {name!r} has no feature maps, which loss={loss!r} needs; only a "
                          "network such as UnimodalTeacher's has.")
 
