@@ -60,7 +60,7 @@ def _is_soon_done(estimator, module, batch):
         with torch.no_grad(), torch.device("meta"), operations, numbers:
             output = estimator._output(_With(module, parts), batch)
     except Exception as error:
-        if isinstance(error, NotImplementedError) or "meta" in str(error):
+        if "meta" in str(error).lower():
             return False  # there is something in it that asks for content
         raise
     _check(estimator, output)
