@@ -3,6 +3,7 @@
 import inspect
 import sysconfig
 import types
+import weakref
 
 import torch
 from joblib.hashing import NumpyHasher
@@ -13,6 +14,7 @@ from cmkdlearn._version import __version__
 
 INSTALLED = tuple(sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib",
                                                         "platlib"))
+FIRST_SEEN: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()  # plain values of classes
 PLAIN = (bool, int, float, complex, str, bytes, tuple, type(None))
 
 
@@ -55,11 +57,13 @@ class _Hasher(NumpyHasher):
         parts = {name: _function_of(part) for name, part in vars(named).items()
                  if name not in ("__dict__", "__weakref__", "__module__", "__doc__",
                                  "__firstlineno__", "__static_attributes__")}
-        # what a callback's class holds is what it has noted down
-        values = () if issubclass(named, Callback) else (list, dict, torch.Tensor, *PLAIN)
-        return "class", named.__qualname__, named.__bases__, {
-            name: part for name, part in parts.items()
-            if isinstance(part, (types.FunctionType, type, *values))}
+        functions = {name: part for name, part in parts.items()
+                     if isinstance(part, (types.FunctionType, type, list))}
+        # as it was when first seen: what a class holds may be what it has noted down since; and
+        # that of a callback is nothing else
+        values = {} if issubclass(named, Callback) else FIRST_SEEN.setdefault(named, {
+            name: part for name, part in parts.items() if isinstance(part, PLAIN)})
+        return "class", named.__qualname__, named.__bases__, functions, values
 
 
 def _is_users(named):
@@ -72,10 +76,10 @@ def _is_users(named):
 
 
 def _function_of(part):
-    """Return the function in a property, a class method or a static one."""
+    """Return the function in a class method or a static one, and those in a property."""
     if isinstance(part, property):
         return [part.fget, part.fset, part.fdel]
-    return getattr(part, "__func__", part)
+    return None if isinstance(part, list) else getattr(part, "__func__", part)
 
 
 def _instructions(code):

@@ -74,7 +74,9 @@ def own_modality(estimator, X, modality):
     All of them, if it takes dicts or passes them on, as a pipeline that begins with a
     :class:`~cmkdlearn.preprocessing.ModalitySelector` does; otherwise the one that is named.
     """
-    tags = get_tags(estimator[0] if isinstance(estimator, Pipeline) else estimator)
+    if isinstance(estimator, Pipeline) and hasattr(estimator[0], "fit"):
+        return own_modality(estimator[0], X, modality)
+    tags = get_tags(estimator)
     if not isinstance(X, Mapping) or tags.no_validation or tags.input_tags.dict:
         return X
     return select_modality(X, modality, fitting=True)

@@ -30,9 +30,10 @@ TOLERANCE = 1e-5
 def export_student(estimator, path, X):
     """Write a student's network as a program of ``torch.export`` or of ONNX.
 
-    The program takes samples as ``predict`` does, any number of them, in the layout and dtype of
-    ``X``; what the estimator does to them first is part of it. It returns the probabilities of the
-    classes, or a regressor's prediction. It is read back and checked before it gets its name.
+    The program takes samples as ``predict`` does, any number of them, in the layout of ``X``, as
+    bytes or in single precision; what the estimator does to them first is part of it. It returns
+    the probabilities of the classes, or a regressor's prediction. It is read back and checked before
+    it gets its name.
 
     Parameters
     ----------
@@ -215,9 +216,11 @@ def _raw(estimator, X):
 
 
 def _samples(estimator, X):
-    """Return the samples in the user's layout, and of the dtype that the network reads."""
+    """Return the samples in the user's layout, as bytes or in single precision."""
     dtype = estimator.reader_.read(X, owner=estimator).dtype
-    return as_tensor(_raw(estimator, X)).to(dtype).contiguous()
+    raw = as_tensor(_raw(estimator, X)).to(dtype)
+    return (raw.float() if raw.is_floating_point() else raw).clone(
+        memory_format=torch.contiguous_format)  # a network may write to its input
 
 
 # ---------------------------------------------------------------- formats

@@ -354,11 +354,12 @@ class CCHSelector(BaseEstimator):
     def _checked(self, name, part, reset=False):
         """Return a modality as an array; its table remembers names and number of features."""
         prefit = self.representation == "prefit"
-        try:
-            part = validate_data(self._tables[name], part, reset=reset, allow_nd=not prefit,
-                                 dtype=np.float64 if prefit else READ_AS, ensure_min_features=0)
-        except ValueError as error:
-            raise type(error)(f"Modality {name!r}: {error}") from error
+        checked = check_array(part, allow_nd=not prefit, dtype=np.float64 if prefit else READ_AS,
+                              input_name=f"modality {name!r}", estimator=self)
+        # the names are those of the table as it came
+        validate_data(self._tables[name], part if hasattr(part, "columns") else checked,
+                      reset=reset, skip_check_array=True)
+        part = checked
         if not part[0].size:
             raise ValueError(f"Modality {name!r} has no features, its shape is {part.shape}.")
         return part

@@ -172,8 +172,9 @@ def test_wrong_shapes_at_prediction():
     with pytest.raises(ValueError, match=r"image of shape \(3, 6, 6\) per sample, but .* \(3, 7, 6\)"):
         images.predict(IMAGES[:, :6])
     sequences = flat(20).fit(np.random.rand(24, 5, 4), IMAGE_LABELS)
-    with pytest.raises(ValueError, match="per sample, but UnimodalTeacher was fitted on a sequence"):
-        sequences.predict(np.zeros((3, 5, 4), np.uint8))
+    with pytest.raises(ValueError, match=r"sequence of shape \(6, 4\) per sample, but .* a sequence of shape \(5, 4\)"):
+        sequences.predict(np.zeros((3, 6, 4), np.uint8))
+    np.testing.assert_array_equal(*(sequences.predict_proba(np.ones((3, 5, 4), dtype)) for dtype in (float, np.uint8)))
 
 
 def test_feature_names():

@@ -177,7 +177,7 @@ def test_it_repeats_itself():
     first, second = (compare(methods, X, y, cv=2, random_state=3).scores for _ in range(2))
     assert np.array_equal(first["log_loss"], second["log_loss"])
     assert first["n_parameters"].tolist() == [[6 * 8 + 8 + 8 * 3 + 3] * 2] * 2
-    assert first["n_bytes"].tolist() == [[4 * (6 * 8 + 8 + 8 * 3 + 3 + 2 * 6)] * 2] * 2  # mean and std
+    assert first["n_bytes"].tolist() == [[4 * (6 * 8 + 8 + 8 * 3 + 3 + 6) + 8 * 6] * 2] * 2  # std, and mean
     assert (first["ms_per_sample"] > 0).all()
 
 

@@ -78,9 +78,9 @@ class Checkpoint(Callback):
             "random_of_device": torch.cuda.get_rng_state(net.device) if on_gpu else None,
         }
         buffer = io.BytesIO()
-        torch.save(state, buffer)
-        content = buffer.getbuffer()
         try:
+            torch.save(state, buffer)
+            content = buffer.getbuffer()
             self.file.parent.mkdir(parents=True, exist_ok=True)
             with whole_file(self.file) as draft, open(draft, "wb") as file:
                 file.write(_digest(self.file, content))

@@ -43,16 +43,16 @@ class Lazy:
         As for :func:`~cmkdlearn.nn.inputs.canonical`.
     first, like : ndarray of shape (1, ...)
         The first sample as it comes, and as the network reads it.
-    divisor : number
-        By which ``like`` was divided, as all samples are.
     reading : dict
         Parameters of the ``DataLoader`` that reads.
+    divisor : number, default=1
+        By which ``like`` was divided, as all samples are.
     """
 
     device = torch.device("cpu")
     rows = None  # which samples of the source; None: all
 
-    def __init__(self, source, input_type, first, like, divisor, reading):
+    def __init__(self, source, input_type, first, like, reading, divisor=1):
         self.source, self.input_type, self.reading = source, input_type, reading
         self.divisor = divisor
         self.first, self.like = first[:0], like[:0]
@@ -239,13 +239,16 @@ def lazily(X, input_type, canonical, reading):
     first = first_sample(X)
     like, divisor = canonical(first)
     if is_dataset(X):
-        return LazyDataset(X, input_type, first, like, divisor, reading)
-    return LazyMap(X, input_type, first, like, divisor, reading).finite()
+        return LazyDataset(X, input_type, first, like, reading, divisor)
+    return LazyMap(X, input_type, first, like, reading, divisor).finite()
 
 
 def _not_finite(X):
     """Return the first row with a value that is not finite, and what that is, or None."""
-    if not X.is_floating_point() or (finite := X.isfinite().flatten(1).all(1)).all():
+    if not X.is_floating_point():
+        return None
+    finite = (X.abs() <= torch.finfo(torch.float32).max).flatten(1).all(1)
+    if finite.all():
         return None
     row = int(finite.int().argmin())
     return row, "NaN" if X[row].isnan().any() else "infinity, or a value too large for float32"

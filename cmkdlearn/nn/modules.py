@@ -63,9 +63,8 @@ class ToFloat(nn.Module):
 class Standardise(nn.Module):
     """Subtract the training data's mean and divide by its standard deviation.
 
-    For a table and a sequence feature by feature, for images channel by channel. A constant
-    feature is only centred. Numbers that come in double precision are centred in it, so that small
-    changes of large numbers survive.
+    For images channel by channel; for a table and a sequence feature by feature and in double
+    precision, so that small changes of large numbers survive. A constant feature is only centred.
     """
 
     def __init__(self, mean, std):
@@ -85,14 +84,14 @@ class Standardise(nn.Module):
 
         mean = mean_of(lambda part: part)
         std = mean_of(lambda part: (part - mean) ** 2).sqrt()
-        # rounding, not signal
+        # rounding, not signal: what X holds nothing finer than
         std[std <= (1e-14 if X.dtype == torch.float64 else 1e-9) * mean.abs()] = 1
         std[std <= 1e-12 * std.max()] = 1
-        return cls(mean if X.dtype == torch.float64 else mean.float(), std.float())
+        return cls(mean.float() if kind == "image" else mean, std.float())
 
     def forward(self, x):
         """Return the standardised batch."""
-        return ((_unit(x) - self.mean) / self.std).float()
+        return ((_unit(x).to(self.mean.dtype) - self.mean) / self.std).float()
 
 
 def _unit(x):
