@@ -155,7 +155,7 @@ def _directions(x, y, n_latent):
 def _inverse_root(side):
     """Return the inverse root of a covariance where the side varies, and 0 elsewhere.
 
-    Indicators of classes add up to 1, and shrinkage leaves them so where classes are of a size.
+    Indicators of two classes add up to 1, and are not shrunk where these are of a size.
     """
     values, vectors = np.linalg.eigh(ledoit_wolf(side, assume_centered=True)[0])
     varies = values > RANK * values[-1]
