@@ -4,7 +4,6 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 import time
 
 import numpy as np
@@ -153,9 +152,16 @@ def test_parameters_that_have_no_name_have_no_checkpoint(tmp_path):
 
 
 def Local():
-    """A callback that holds what no file can."""
+    """A callback that holds what can be copied, but not written down."""
+    class Lock:
+        def __deepcopy__(self, memo):
+            return self
+
+        def __reduce__(self):
+            raise TypeError("cannot pickle a lock")
+
     callback = Callback()
-    callback.lock = threading.Lock()
+    callback.lock = Lock()
     return callback
 
 
