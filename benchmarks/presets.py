@@ -292,7 +292,8 @@ PRESETS = {
         student=(500, falling(300, 400), 128), T_x=THREE_FALLS, T_m=THREE_FALLS, n_clusters=150,
         split="lists that are not in the repository"),
     "wordnet/utkface": wordnet(
-        "script_UTKFace_regularizerV2.sh", data={"target": "race", "image_size": 224}, classes=5, lr=1e-3,
+        "script_UTKFace_regularizerV2.sh", data={"target": "race", "image_size": 224}, classes=5,
+        lr=1e-3,
         student=(500, falling(300, 400), 128), T_x=THREE_FALLS, T_m=THREE_FALLS, n_clusters=None,
         split="lists that are not in the repository"),
     "cch/mnist-m": cch(

@@ -1,6 +1,7 @@
 """Names for values by what they hold: networks by their weights, users' code by what it does."""
 
 import inspect
+import pickle
 import sysconfig
 import types
 import weakref
@@ -42,6 +43,11 @@ class _Hasher(NumpyHasher):
         elif isinstance(obj, (types.FunctionType, type)) and _is_users(obj):
             obj = self._code(obj)
         super().save(obj)
+
+    def _batch_setitems(self, items, *args):
+        """Order items by their keys; joblib's compares values too, and hides what they raise."""
+        in_order = sorted(items, key=lambda item: (type(item[0]).__name__, repr(item[0])))
+        pickle._Pickler._batch_setitems(self, iter(in_order), *args)  # type: ignore[attr-defined]
 
     def _code(self, named):
         """Return what a class or function of the user's consists of, each of them once."""

@@ -32,8 +32,8 @@ def export_student(estimator, path, X):
 
     The program takes samples as ``predict`` does, any number of them, in the layout of ``X``, as
     bytes or in single precision; what the estimator does to them first is part of it. It returns
-    the probabilities of the classes, or a regressor's prediction. It is read back and checked before
-    it gets its name.
+    the probabilities of the classes, or a regressor's prediction. It is read back and checked
+    before it gets its name.
 
     Parameters
     ----------
