@@ -221,13 +221,8 @@ PARAMETERS = {
     "network": either(is_none, is_estimator), "distiller": either(is_none, is_estimator),
     "selector": either(is_none, is_estimator), "embedder": either(is_none, is_estimator),
     "func": is_none, "inverse_func": is_none,  # of a FunctionTransformer
-<<<<<<< HEAD
-    "model_name": text(r"[A-Za-z0-9_.-]{1,128}"),
-    "pretrained": text("[A-Za-z0-9_]{1,128}"),  # a tag, and no file
-=======
     # names of open_clip's, which no path has
     "model_name": text("[A-Za-z0-9_-]{1,128}"), "pretrained": text("[A-Za-z0-9_]{1,128}"),
->>>>>>> w/io
 }
 # What an estimator may have learned.
 LEARNED = {
