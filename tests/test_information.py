@@ -555,7 +555,7 @@ def test_what_is_not_finite_is_an_error():
         with pytest.raises(ValueError, match="returned NaN or infinity"):
             mi_gap(x, y, y[:, 0] > 0, estimator=broken, value=value)
     selector = CCHSelector(student="x", representation="prefit", n_repeats=2, random_state=0,
-                           estimator=lambda x, y: np.inf)
+                           mi_estimator=lambda x, y: np.inf)
     with pytest.raises(ValueError, match="returned NaN or infinity"):
         selector.fit({"x": x, "y": y}, (y[:, 0] > 0).astype(int))
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy.special import log_softmax, softmax
@@ -78,6 +78,10 @@ def test_zero_where_student_and_teacher_agree_and_positive_elsewhere(teacher, te
     teacher = torch.from_numpy(teacher)
     assert kd(teacher.clone(), teacher, temperature).item() == 0
     other = teacher + torch.tensor([1.0, 0, 0, 0])
+    # KL(p || q) is p_0 (e^d - 1 - d) and more for d = log q_0 - log p_0; below 1e-13 rounding decides
+    d = (other.div(temperature).log_softmax(1) - teacher.div(temperature).log_softmax(1))[:, 0]
+    p_0 = teacher.div(temperature).softmax(1)[:, 0]
+    assume((p_0 * (d.expm1() - d)).mean() > 1e-13)
     assert kd(other, teacher, temperature).item() > 0
 
 
