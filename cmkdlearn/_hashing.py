@@ -1,13 +1,12 @@
 """Names for values by what they hold: networks by their weights, users' code by what it does."""
 
 import inspect
-import pickle
 import sysconfig
 import types
 import weakref
 
 import torch
-from joblib.hashing import NumpyHasher
+from joblib.hashing import Hasher, NumpyHasher
 from skorch import NeuralNet
 from skorch.callbacks import Callback
 
@@ -47,7 +46,7 @@ class _Hasher(NumpyHasher):
     def _batch_setitems(self, items, *args):
         """Order items by their keys; joblib's compares values too, and hides what they raise."""
         in_order = sorted(items, key=lambda item: (type(item[0]).__name__, repr(item[0])))
-        pickle._Pickler._batch_setitems(self, iter(in_order), *args)  # type: ignore[attr-defined]
+        super(Hasher, self)._batch_setitems(iter(in_order), *args)
 
     def _code(self, named):
         """Return what a class or function of the user's consists of, each of them once."""
