@@ -15,6 +15,7 @@ from sklearn.linear_model._base import LinearClassifierMixin
 from sklearn.pipeline import Pipeline
 from sklearn.utils import get_tags
 from sklearn.utils.validation import check_is_fitted
+from skorch.helper import SliceDict
 
 from cmkdlearn._bridge.routing import RoutedParams
 from cmkdlearn._labels import labelled_mask
@@ -77,8 +78,10 @@ def own_modality(estimator, X, modality):
     if isinstance(estimator, Pipeline) and hasattr(estimator[0], "fit"):
         return own_modality(estimator[0], X, modality)
     tags = get_tags(estimator)
-    if not isinstance(X, Mapping) or tags.no_validation or tags.input_tags.dict:
+    if not isinstance(X, Mapping):
         return X
+    if tags.no_validation or tags.input_tags.dict:
+        return SliceDict(**X)  # which has the shape that scikit-learn looks for
     return select_modality(X, modality, fitting=True)
 
 

@@ -1,6 +1,7 @@
 """What the user sets holds: optimisers, schedules, callbacks of skorch, labels, failures, checkpoints."""
 
 import copy
+from operator import itemgetter
 
 import numpy as np
 import pytest
@@ -302,6 +303,7 @@ def test_a_foreign_file_is_a_warning_and_a_fresh_start(tmp_path):
 def test_a_classifier_teaches_from_one_modality_of_several():
     from sklearn.feature_extraction.text import TfidfVectorizer
     from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import FunctionTransformer
     from sklearn.svm import SVC
 
     text = np.array([f"class{label} word{i % 7}" for i, label in enumerate(y)])
@@ -312,5 +314,7 @@ def test_a_classifier_teaches_from_one_modality_of_several():
     svm, texts = student.teachers_
     np.testing.assert_array_equal(svm.teaching_logits(data), svm.teaching_logits(X))
     assert (texts.teaching_logits({"text": text}).argmax(axis=1) == y).all()
+    picks = make_pipeline(FunctionTransformer(itemgetter("text")), TfidfVectorizer(), LogisticRegression())
+    MultiTeacherDistiller([("text", picks)], modality="num", **TRAINING).fit(data, y)
     with pytest.raises(ValueError, match="X holds the modalities"):
         UCMKDStudent(LogisticRegression(), modality="num", **TRAINING).fit(data, y)
