@@ -11,8 +11,9 @@ import pytest
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 from sklearn.svm import SVC
+from torch.utils.data import Dataset
 
-from cmkdlearn.datasets import _fsdd, fetch_fsdd, make_unpaired, subsample
+from cmkdlearn.datasets import _fsdd, fetch_fsdd, make_imbalanced, make_unpaired, subsample
 from cmkdlearn.preprocessing import LogMelSpectrogram
 
 
@@ -286,3 +287,50 @@ def test_spoken_digits_can_be_told_apart(data_folder):
         y, test = arrays["digit"], arrays["take"] < 5
     X = LogMelSpectrogram(duration=0.6).fit_transform(waves).reshape(3000, -1)
     assert SVC().fit(X[~test], y[~test]).score(X[test], y[test]) > 0.9
+
+
+class Unread(Dataset):
+    """Samples of which none may be read."""
+
+    def __init__(self, n):
+        self.n = n
+
+    def __len__(self):
+        return self.n
+
+    def __getitem__(self, i):
+        raise AssertionError(f"sample {i} was read")
+
+
+def test_samples_of_a_dataset_stay_unread():
+    labels = np.arange(60) % 3
+    X = {"image": Unread(60), "sound": Unread(60)}
+    thinned, kept = make_imbalanced(X, labels, factor=4, random_state=0)
+    assert len(thinned["image"]) == len(thinned["sound"]) == len(kept) == 20 + 10 + 5
+    fewer, kept = subsample(X, labels, 0.5, random_state=0)
+    assert len(fewer["image"]) == len(kept) == 30
+    for preset in ("easy", "medium", "hard"):
+        unpaired = make_unpaired(X, labels, student="image", teacher="sound", preset=preset, random_state=0)
+        assert len(unpaired.X) == len(unpaired.y) and len(unpaired.X_teacher) == len(unpaired.y_teacher)
+        with pytest.raises(AssertionError, match="was read"):
+            unpaired.X_teacher[0]
+
+
+class Items(Unread):
+    def __init__(self, items):
+        super().__init__(len(items))
+        self.items = items
+
+    def __getitem__(self, i):
+        return self.items[i]
+
+
+def test_noise_of_a_dataset_is_its_samples_own():
+    """Half of a sample's own standard deviation, the same whenever it is read; bytes stay bytes."""
+    images = np.random.default_rng(0).integers(60, 190, size=(40, 50, 50), dtype=np.uint8)
+    X = {"image": images, "sound": Items(images)}
+    hard = make_unpaired(X, np.arange(40) % 2, student="image", teacher="sound", preset="hard", random_state=0)
+    first = hard.X_teacher[0]
+    assert first.dtype == np.uint8 and (first == hard.X_teacher[0]).all()
+    original = min(images, key=lambda image: np.abs(image.astype(float) - first).sum())
+    assert (first.astype(float) - original).std() == pytest.approx(original.std() / 2, rel=0.05)
