@@ -318,3 +318,9 @@ def test_a_classifier_teaches_from_one_modality_of_several():
     MultiTeacherDistiller([("text", picks)], modality="num", **TRAINING).fit(data, y)
     with pytest.raises(ValueError, match="X holds the modalities"):
         UCMKDStudent(LogisticRegression(), modality="num", **TRAINING).fit(data, y)
+
+
+def test_teachers_data_that_a_search_has_cut_are_told():
+    student = UCMKDStudent(UnimodalTeacher(modality="a", **TRAINING), **TRAINING)
+    with pytest.raises(ValueError, match=r"inconsistent numbers of samples, \[200, 133\]. If this is a grid search"):
+        student.fit(X[:133], y[:133], X_teacher={"a": X}, y_teacher=y[:133])

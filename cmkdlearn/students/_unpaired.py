@@ -1,6 +1,7 @@
 """Distillation from a teacher whose samples belong to none of the student's (Tran et al.)."""
 
 import copy
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -218,6 +219,14 @@ class UCMKDStudent(TorchClassifier):
         """
         if (X_teacher is None) != (y_teacher is None):
             raise ValueError("X_teacher and y_teacher come together; one of them is None.")
+        if X_teacher is not None:
+            parts = X_teacher.values() if isinstance(X_teacher, Mapping) else [X_teacher]
+            lengths = [len(part) for part in (*parts, y_teacher)]
+            if len(set(lengths)) > 1:
+                raise ValueError(f"X_teacher and y_teacher have inconsistent numbers of samples, "
+                                 f"{lengths}. If this is a grid search: scikit-learn cuts what is "
+                                 "as long as X into its folds; fit the teacher beforehand, and "
+                                 "pass FrozenEstimator(teacher).")
         return self._fit(X, y, X_teacher=X_teacher, y_teacher=y_teacher)
 
     def _prepare(self, X, y, data, X_teacher, y_teacher):  # type: ignore[override]
