@@ -294,3 +294,15 @@ def test_rows_in_another_order_are_refused(make):
 def test_other_indices_are_nobodys_business():
     labels = pd.Series(y, index=np.arange(len(y)) + 1000)
     MultiTeacherDistiller(modality="a", **QUICK).fit({"a": TABLE, "b": OTHER}, labels)
+
+
+def test_a_device_without_double_precision_gets_single(monkeypatch):
+    """As Apple's has none, of which the processor plays the part here."""
+    for module in ("cmkdlearn.nn.data", "cmkdlearn._bridge.net"):
+        monkeypatch.setattr(f"{module}.SINGLE", ("cpu",))
+    X = rng.normal(size=(60, 4))
+    teacher = UnimodalTeacher(**FLAT).fit(X, np.arange(60) % 3)
+    assert teacher.net_.module_.preprocess.mean.dtype == torch.float32
+    monkeypatch.undo()
+    plain = UnimodalTeacher(**FLAT).fit(X, np.arange(60) % 3)
+    np.testing.assert_allclose(teacher.predict_proba(X), plain.predict_proba(X), atol=1e-5)

@@ -16,7 +16,7 @@ from skorch.utils import TeeGenerator, noop
 
 from cmkdlearn._bridge.memory import StepsInParts
 from cmkdlearn._bridge.processes import Processes, mixed_precision
-from cmkdlearn.nn.data import BatchLoader, TensorData, fits_on, move, whole
+from cmkdlearn.nn.data import SINGLE, BatchLoader, TensorData, fits_on, move, whole
 
 NO_TERM = ("loss", "acc", "kappa")  # what is reported beside the terms of the loss
 
@@ -245,6 +245,8 @@ def make_net(method, module, criterion, device):
               **{name: value for name, value in method._net_params().items()
                  if not name.startswith(("module__", "accelerator"))},
               "callbacks": callbacks}
+    if torch.device(device).type in SINGLE:
+        module.float()  # its means, which are centred in double precision elsewhere
     if hasattr(method, "classes_"):
         params["predict_nonlinearity"] = torch.nn.Softmax(dim=1)
     return Net(module, criterion, method=method, optimizer=method.optimizer, lr=method.lr,

@@ -11,6 +11,8 @@ import torch
 from sklearn.utils import Bunch
 from torch.utils.data import DataLoader, Dataset, Sampler
 
+SINGLE = ("mps",)  # devices that have no double precision
+
 
 def as_array(x):
     """Return a tensor as an array, its dtype kept where NumPy has it; what is none stays."""
@@ -151,8 +153,13 @@ class _Batches(Sampler):
 
 def move(batch, device):
     """Bring a batch to a device; free of charge where it already is."""
-    return Bunch(**{name: each(value, lambda t: t.to(device, non_blocking=True))
-                    for name, value in batch.items()})
+    single = torch.device(device).type in SINGLE
+
+    def moved(t):
+        return (t.float() if single and t.dtype == torch.float64 else t).to(device,
+                                                                            non_blocking=True)
+
+    return Bunch(**{name: each(value, moved) for name, value in batch.items()})
 
 
 def aside():
