@@ -28,7 +28,7 @@ class _Hasher(NumpyHasher):
 
     def __init__(self, *args, **kwargs):
         super().__init__(*args, **kwargs)
-        self._parameters, self._codes = {}, {}
+        self._parameters, self._codes, self._alive = {}, {}, []
 
     def save(self, obj):
         if isinstance(obj, torch.Tensor):
@@ -53,7 +53,7 @@ class _Hasher(NumpyHasher):
         if id(named) in self._codes:
             return "code", self._codes[id(named)]
         self._codes[id(named)] = len(self._codes)
-        self._alive = [*getattr(self, "_alive", ()), named]  # an id is an object's while it lives
+        self._alive.append(named)  # an id is an object's own while it lives
         if isinstance(named, types.FunctionType):
             closure = [cell.cell_contents for cell in named.__closure__ or () if not _empty(cell)]
             return ("function", named.__qualname__, _instructions(named.__code__),

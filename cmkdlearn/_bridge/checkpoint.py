@@ -126,7 +126,9 @@ def _known_by(values):
 
 def _digest(file, content):
     # The name takes part, so that a checkpoint which was renamed is no other training's.
-    return hashlib.sha256(file.stem.encode() + bytes(content)).digest()
+    hashed = hashlib.sha256(file.stem.encode())
+    hashed.update(content)
+    return hashed.digest()
 
 
 def _parts(content):
