@@ -105,6 +105,18 @@ def test_images_of_any_layout_type_and_batch_embed_alike(X, batch_size):
         np.testing.assert_allclose(V, expected, atol=1e-5)
 
 
+def test_a_batch_that_is_a_tensor_embeds_as_an_array_does(embedder, images):
+    batch = torch.from_numpy(images).permute(0, 3, 1, 2)
+    for tensor in (batch, batch.float() / 255, batch[:, :1], batch.double() / 255):
+        before = tensor.clone()
+        V = embedder.set_params(batch_size=3).embed_batch(tensor)
+        assert torch.equal(tensor, before) and V.dtype == torch.float32
+        assert not V.requires_grad and not V.is_inference()  # a loss may use it
+        np.testing.assert_array_equal(V, embedder.transform(tensor.numpy()))
+    with pytest.raises(ValueError, match="batch_size=0"):
+        embedder.set_params(batch_size=0).embed_batch(batch)
+
+
 def test_a_grey_image_is_one_of_three_equal_channels():
     X = np.random.default_rng(0).random((4, 6, 7))
     V = Averages().transform(X)

@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.special import log_softmax, softmax
 from scipy.stats import beta, kstest
+from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression
 from sklearn.naive_bayes import GaussianNB
@@ -109,6 +110,8 @@ def test_the_dtype_and_the_range_stay(dtype):
         expected = share * images + (1 - share) * images[mixed.other_at]
         atol = 0.5 + 1e-4 if dtype == torch.uint8 else 1e-6
         torch.testing.assert_close(mixed.X.double(), expected, rtol=0, atol=atol)
+        alike = (images[-1:] * 0.7).to(dtype).expand(50, -1, -1, -1)
+        assert torch.equal(mix(Bunch(X=alike, y=torch.zeros(50)), 0.7).X, alike)
 
 
 # -------------------------------------------------------------------- the loss by hand
@@ -282,6 +285,26 @@ def test_losses_are_shown_no_label_of_a_mixture():
 
     student(BAYES, mixup=0.2, loss=Looks(), teacher_view="same").fit(X, y)
     assert Looks.labels and all(label is None for label in Looks.labels)
+
+
+@pytest.mark.parametrize("table", [X[:, :2], rng.integers(9, size=(60, 2))], ids=["numbers", "whole numbers"])
+def test_teachers_see_the_mixtures_and_no_label(table):
+    class Sees(ClassifierMixin, BaseEstimator):
+        asked = []
+
+        def fit(self, X, y):
+            self.classes_ = np.unique(y)
+            return self
+
+        def teaching_logits(self, X, y=None):
+            self.asked.append((X, y))
+            return np.zeros((len(X), 3))
+
+    fitted = MultiTeacherDistiller([("sees", Sees().fit(table, y))], teacher_view="same", **BATCH).fit(table, y)
+    seen, labels = Sees.asked[-1]
+    assert labels is None
+    np.testing.assert_allclose(seen, fitted.net_.module_.encoder.kept[-1], rtol=1e-6)
+    assert not np.isin(seen, table).all()
 
 
 def test_teachers_that_read_class_names():

@@ -91,8 +91,8 @@ class Corrected(UnimodalTeacher):
         return logits
 
 
-def network(cls=UnimodalTeacher, **params):
-    return cls(Net, **{**SGD, "module__width": 6, **params})
+def network(cls=UnimodalTeacher, module=Net, **params):
+    return cls(module, **{**SGD, **({"module__width": 6} if module is Net else {}), **params})
 
 
 def reader(embedder, **params):
@@ -401,9 +401,10 @@ def test_tables_of_modalities_and_frames():
                 ("linear", LogisticRegression()), ("picks", make_pipeline(ModalitySelector("table"), GaussianNB()))]
     agree(*(student(teachers, modality="table", teacher_view=view, **params).fit(both, y)
             for view in ("same", "clean")))
-    columns = [("net", UnimodalTeacher(modality=[0, 2], **{**SGD, "module__hidden": (8,)}))]
-    agree(*(student(columns, modality=[0, 2], teacher_view=view, **params).fit(both["table"], y)
-            for view in ("same", "clean")))
+    for columns in ([0, 2], slice(0, 3)):
+        teachers = [("net", UnimodalTeacher(modality=columns, **{**SGD, "module__hidden": (8,)}))]
+        agree(*(student(teachers, modality=columns, teacher_view=view, **params).fit(both["table"], y)
+                for view in ("same", "clean")))
 
 
 def test_data_that_are_not_in_memory(tmp_path):
@@ -447,6 +448,8 @@ BOTH = SliceDict(image=IMAGES, sound=IMAGES[:, :, 0].reshape(60, -1).astype(floa
     ([("t", make_pipeline(ModalitySelector("sound"), GaussianNB()))], {"modality": "image"}, BOTH,
      "(?s)Teacher 't' cannot be shown what the student sees. .*'sound'.* Use teacher_view='clean'"),
     ([("t", network(Corrected))], {"loss": "review"}, IMAGES, "'t' cannot be shown .* It has no feature maps of a batch"),
+    ([("t", network(module=nn.Sequential(Net(), nn.Tanh())))],
+     {"loss": "fitnet"}, IMAGES, "'t' cannot be shown .* no features: its network does not end in a linear layer"),
     ([("t", network(input_type="channels_last"))], {"input_type": "table", "module": "auto"}, IMAGES,
      r"It was fitted on a image of shape \(3, 8, 8\) per sample, but is to read a table"),
 ])

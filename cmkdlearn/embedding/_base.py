@@ -109,6 +109,7 @@ class Embedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator)
         ValueError
             On another shape, or values outside of [0, 1].
         """
+        self._check_params()
         if images.ndim != 4 or images.shape[1] not in (1, 3):
             raise ValueError(f"A batch of images has shape (n, 1, H, W) or (n, 3, H, W); this one "
                              f"has {tuple(images.shape)}.")

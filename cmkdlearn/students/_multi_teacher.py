@@ -188,7 +188,7 @@ class MultiTeacherDistiller(TorchClassifier, TeacherComposition):
                                  " the teachers; leave lambda_kd at 1, or alpha at None.")
         check_option("teacher_view", self.teacher_view, ("clean", "same"))
         check_number("mixup", self.mixup, low=0)
-        self._augments = self._augments or self.mixup > 0
+        self._augments = self._augments or bool(self.mixup)
         loss = self._criterion()
         if self.teachers:
             self._check_view(loss)

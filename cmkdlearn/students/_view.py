@@ -20,6 +20,7 @@ from cmkdlearn.teachers import TeacherEnsemble
 
 CHECKED = 128  # samples of which arrays are compared with what was given
 INSTEAD = "Use teacher_view='clean', or leave the teacher out."
+# What a teacher's answer may come from; whoever overrides one of these is asked for it, by arrays.
 ANSWERS = ("teaching_logits", "encode", "_read", "_run", "_outputs", "_output")
 
 
@@ -62,7 +63,10 @@ class View:
                 voice = _voice(name, teacher, student, X, data["X"], needs)
                 shown.append(voice.shown(y))
                 with torch.no_grad():
-                    voice(rows, _few(shown[-1]))
+                    said = voice(rows, _few(shown[-1]))
+                if "features" in needs and said.features is None:
+                    raise ValueError("It has no features: its network does not end in a linear "
+                                     "layer.")
             except (AttributeError, KeyError, TypeError, ValueError) as error:
                 raise ValueError(f"Teacher {name!r} cannot be shown what the student sees. {error} "
                                  f"{INSTEAD}") from error
