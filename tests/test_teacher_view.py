@@ -288,6 +288,20 @@ class Sends(Callback):
         net.sent = pickle.dumps(net.method)
 
 
+def test_strings_without_labels_are_what_they_are_as_numbers():
+    """Also to a teacher that is asked by arrays, and reads the labels."""
+    class Names(Corrected):
+        def teaching_logits(self, X, y=None):
+            codes = np.array([-1 if label is None else NAMES.index(label) for label in y])
+            return super().teaching_logits(X, codes)
+
+    named = np.where(FEW >= 0, np.array(NAMES, dtype=object)[FEW], None)
+    teachers = [[("t", network(cls)), ("text", reader(Colours(), relaxed_proportion=0.5))]
+                for cls in (Names, Corrected)]
+    agree(student(teachers[0], teacher_view="same").fit(IMAGES, named),
+          student(teachers[1], teacher_view="same").fit(IMAGES, FEW))
+
+
 def test_it_pickles_in_the_middle_of_training():
     fitted = student(MIXED, teacher_view="same", callbacks=[Sends()]).fit(IMAGES, y)
     assert np.array_equal(pickle.loads(fitted.net_.sent).predict(IMAGES), fitted.predict(IMAGES))

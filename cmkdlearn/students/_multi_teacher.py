@@ -300,8 +300,9 @@ class MultiTeacherDistiller(TorchClassifier, TeacherComposition):
         heard = [(name, teacher, weight) for (name, _), teacher, weight
                  in zip(self.teachers, self.teachers_, weights, strict=True) if weight > 0]
         if same:
-            self._view = View(heard, self, X, None if self.mixup else y, data, loss.needs, z_bar)
-            return {"shown": self._view.shown}
+            labels = None if self.mixup else y
+            self._view = View(heard, self, X, labels, data, loss.needs, z_bar)
+            return {"shown": self._view.shown(labels)}
         self.teacher_logits_ = z_bar
         return {"teacher": Output(
             torch.from_numpy(z_bar),

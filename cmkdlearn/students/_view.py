@@ -12,7 +12,7 @@ from cmkdlearn._hashing import content_hash
 from cmkdlearn._protocol import class_columns, teaching_logits
 from cmkdlearn.base import TorchEstimator, TorchTeacher
 from cmkdlearn.losses import Output
-from cmkdlearn.nn.data import as_array, each, move
+from cmkdlearn.nn.data import as_array, move
 from cmkdlearn.nn.features import with_feature_maps
 from cmkdlearn.nn.inputs import as_given
 from cmkdlearn.nn.samples import first_of, is_dataset, select_modality, take
@@ -48,22 +48,19 @@ class View:
 
     Attributes
     ----------
-    shown : tuple
-        What of each sample's label each teacher is shown: tensors (n,), None, or tuples of these.
     clean : Output
         For a loss to be built on: ``logits``, and the features and maps of a few samples as they
         are.
     """
 
     def __init__(self, teachers, student, X, y, data, needs, logits):
-        self.needs, self.voices, shown = needs, [], []
-        rows = data["X"][:2]
+        self.needs, self.voices = needs, []
+        rows, labels = data["X"][:2], None if y is None else y[:2]
         for name, teacher, weight in teachers:
             try:
                 voice = _voice(name, teacher, student, X, data["X"], needs)
-                shown.append(voice.shown(y))
                 with torch.no_grad():
-                    said = voice(rows, _few(shown[-1]))
+                    said = voice(rows, voice.shown(labels))
                 if "features" in needs and said.features is None:
                     raise ValueError("It has no features: its network does not end in a linear "
                                      "layer.")
@@ -71,9 +68,15 @@ class View:
                 raise ValueError(f"Teacher {name!r} cannot be shown what the student sees. {error} "
                                  f"{INSTEAD}") from error
             self.voices.append((float(np.float32(weight)), voice))
-        self.shown = tuple(shown)
-        self.clean = self(Bunch(X=rows, shown=_few(self.shown)))._replace(
-            logits=torch.from_numpy(logits))
+        few = self(Bunch(X=rows, shown=self.shown(labels)))
+        self.clean = few._replace(logits=torch.from_numpy(logits))
+
+    def shown(self, y):
+        """Return what each teacher is shown of each sample's label, to be sliced with the batch.
+
+        A tensor (n,), None, or a tuple of these.
+        """
+        return tuple(voice.shown(y) for _, voice in self.voices)
 
     def __call__(self, batch):
         """Return the teachers' Output of a batch, on its device."""
@@ -84,10 +87,6 @@ class View:
         return Output(z_bar, *(
             side_by_side([getattr(output, part) for _, output in said])
             if part in self.needs else None for part in ("features", "feature_maps")))
-
-
-def _few(shown):
-    return each(shown, lambda t: t[:2])
 
 
 def side_by_side(answers):
@@ -207,16 +206,20 @@ class _Arrays:
         self.name, self.teacher, self.classes, self.needs = name, teacher, student.classes_, needs
         self.given = _Given(student, X, read)
         self.modality = student.modality if isinstance(X, Mapping) else None
+        self.labels: np.ndarray | list = []
 
     def shown(self, y):
-        self.y = y
-        return None if y is None else torch.arange(len(y))
+        if y is None:
+            return None
+        first = len(self.labels)
+        self.labels = np.concatenate([self.labels, y]) if first else y
+        return torch.arange(first, len(self.labels))
 
     def __call__(self, X, shown):
         given = self.given(X)
         if self.modality is not None:
             given = SliceDict(**{self.modality: given})
-        y = None if shown is None else self.y[as_array(shown)]
+        y = None if shown is None else self.labels[as_array(shown)]
         logits = teaching_logits(self.name, self.teacher, given, y, self.classes)
         features = features_of(self.teacher, given) if "features" in self.needs else None
         return Output(torch.from_numpy(logits), features).map(lambda t: t.to(X.device))
