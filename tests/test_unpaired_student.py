@@ -19,8 +19,7 @@ from torch import nn
 
 from cmkdlearn.alignment import feature_alignment, label_alignment
 from cmkdlearn.inspection import BoundDisplay
-from cmkdlearn.students import _unpaired
-from cmkdlearn.students import MultiTeacherDistiller, UCMKDStudent
+from cmkdlearn.students import MultiTeacherDistiller, UCMKDStudent, _unpaired
 from cmkdlearn.teachers import TeacherEnsemble, UnimodalTeacher
 from cmkdlearn.theory import ucmkd_bound
 
