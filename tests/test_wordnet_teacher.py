@@ -111,7 +111,6 @@ BATCH = Bunch(X=torch.tensor([[1.0, 0.0], [0.0, 1.0], [0.8, 0.6]]), y=torch.tens
 
 def loss_of(module, batch=BATCH, **params):
     unfitted = WordNetRelaxedTeacher(**params)
-    unfitted._labelled_share = 1.0
     return unfitted._loss(module, batch, unfitted._output(module, batch))
 
 

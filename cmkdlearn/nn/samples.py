@@ -130,6 +130,15 @@ def take(X, index):
     return Subset(X, index.tolist()) if is_dataset(X) else as_rows(X).take(index)
 
 
+def drop_weightless(X, y, weight):
+    """Return what weighs more than 0 of samples, targets and weights; None for equal weights."""
+    kept = np.flatnonzero(weight)
+    if len(kept) < len(weight):
+        check_consistent_length(*(X.values() if isinstance(X, Mapping) else [X]), y)
+        X, y, weight = take(X, kept), y[kept], weight[kept]
+    return X, y, None if (weight == weight[0]).all() else weight
+
+
 def select_modality(X, modality, fitting):
     """Return the modality to read of a dict by its name, or of a table by its columns.
 
