@@ -4,6 +4,7 @@ import warnings
 from collections.abc import Mapping
 
 import numpy as np
+from scipy.sparse import issparse
 from sklearn.utils import assert_all_finite, column_or_1d
 from sklearn.utils._missing import is_pandas_na
 from sklearn.utils.class_weight import compute_class_weight
@@ -12,6 +13,21 @@ from sklearn.utils.multiclass import check_classification_targets
 from cmkdlearn._validation import check_weights
 
 UNLABELLED = -1
+
+
+def one_label_each(y, name):
+    """Return labels as an array (n,), or say what to do about several of a sample."""
+    try:
+        shape = y.shape if hasattr(y, "shape") else np.shape(y)
+    except ValueError:  # rows of different lengths
+        shape = (len(y), "?")
+    if issparse(y) or len(shape) == 2 and shape[1] != 1:
+        raise ValueError(
+            f"y should be a 1d array of one label a sample, but has shape {tuple(shape)}: {name} "
+            "does not learn several labels of a sample (multi-label). Of one-hot rows pass "
+            "y.argmax(axis=1); of an indicator matrix fit one estimator a column, as "
+            "sklearn.multioutput.MultiOutputClassifier does.")
+    return column_or_1d(y, warn=True)
 
 
 def encode_labels(y, name, takes_unlabelled=False):

@@ -16,12 +16,11 @@ from sklearn.linear_model._base import LinearClassifierMixin
 from sklearn.pipeline import Pipeline
 from sklearn.utils import get_tags
 from sklearn.utils.validation import check_is_fitted, has_fit_parameter
-from skorch.helper import SliceDict
 
 from cmkdlearn._bridge.routing import RoutedParams
 from cmkdlearn._labels import labelled_mask
 from cmkdlearn.nn.modules import linear_head
-from cmkdlearn.nn.samples import is_dataset, select_modality, take
+from cmkdlearn.nn.samples import Modalities, is_dataset, select_modality, take
 
 
 class ClassifierTeacher:
@@ -82,7 +81,7 @@ def own_modality(estimator, X, modality):
         return own_modality(estimator[0], X, modality)
     tags = get_tags(estimator)
     if tags.no_validation or tags.input_tags.dict:
-        return SliceDict(**X)  # which has the shape that scikit-learn looks for
+        return Modalities(X)  # which has the shape that scikit-learn looks for
     return select_modality(X, modality, fitting=True)
 
 

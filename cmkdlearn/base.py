@@ -17,7 +17,7 @@ import torch
 import torch.nn.functional as F
 from sklearn.base import ClassifierMixin
 from sklearn.utils import check_random_state
-from sklearn.utils.validation import check_consistent_length, check_is_fitted, column_or_1d
+from sklearn.utils.validation import check_consistent_length, check_is_fitted
 from torch import nn
 
 from cmkdlearn._bridge.checkpoint import Checkpoint, key_of
@@ -32,6 +32,7 @@ from cmkdlearn._labels import (
     encode_labels,
     label_codes,
     labelled_mask,
+    one_label_each,
 )
 from cmkdlearn._protocol import as_teacher
 from cmkdlearn._validation import check_number, check_option, check_weights
@@ -505,7 +506,7 @@ class TorchClassifier(ClassifierMixin, TorchEstimator):
         return self._fit(X, y, sample_weight, (X_val, y_val, sample_weight_val))
 
     def _check_targets(self, y):
-        return column_or_1d(y, warn=True)
+        return one_label_each(y, type(self).__name__)
 
     def _encode_targets(self, y, warm, weight):
         codes, classes = encode_labels(y, type(self).__name__, self._takes_unlabelled)

@@ -202,7 +202,7 @@ class _Pace(nn.Module):
         self.alpha = alpha
         self.weights = []
 
-    def observe(self, epoch, logits, y, weight):
+    def observe(self, epoch, logits, y, weight=None):
         """Count what the student got right, and at the begin of an epoch draw conclusions."""
         while len(self.weights) <= epoch:
             student = self.right / self.seen.clamp(min=torch.finfo(self.seen.dtype).tiny)

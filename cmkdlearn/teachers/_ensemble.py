@@ -3,11 +3,10 @@
 import numpy as np
 import torch
 from sklearn.base import ClassifierMixin
-from sklearn.utils import column_or_1d
 from sklearn.utils.validation import check_is_fitted
 from torch import nn
 
-from cmkdlearn._labels import encode_labels
+from cmkdlearn._labels import encode_labels, one_label_each
 from cmkdlearn._protocol import class_columns, fit_teacher, teaching_logits
 from cmkdlearn._validation import check_weights
 from cmkdlearn.nn.samples import check_same_order, drop_weightless, labels_of
@@ -81,7 +80,7 @@ class TeacherEnsemble(ClassifierMixin, TeacherComposition):
         if y is None:
             raise ValueError("TeacherEnsemble requires y to be passed, but the target y is None.")
         check_same_order(X, y)
-        y, weight = column_or_1d(y, warn=True), None
+        y, weight = one_label_each(y, type(self).__name__), None
         if sample_weight is not None:
             weight = check_weights("sample_weight", sample_weight, len(y))
             X, y, weight = drop_weightless(X, y, weight)
