@@ -18,7 +18,7 @@ UNLABELLED = -1
 def one_label_each(y, name):
     """Return labels as an array (n,), or say what to do about several of a sample."""
     try:
-        shape = y.shape if hasattr(y, "shape") else np.shape(y)
+        shape = y.shape if hasattr(y, "shape") else np.asarray(y).shape
     except ValueError:  # rows of different lengths
         shape = (len(y), "?")
     if issparse(y) or len(shape) == 2 and shape[1] != 1:
