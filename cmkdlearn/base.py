@@ -639,6 +639,10 @@ class TorchTeacher(TorchClassifier):
         Of images; see :class:`TorchClassifier`.
     label_smoothing : float, default=0.0
         Share of the target that is spread evenly over the classes, in [0, 1].
+    class_weight : "balanced", dict or None, default=None
+        Of the classes, in the loss; see :class:`TorchClassifier`.
+    sampler : {None, "balanced"}, default=None
+        "balanced" draws every class equally often.
     **training
         As for :class:`TorchEstimator`.
 

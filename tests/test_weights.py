@@ -24,7 +24,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from cmkdlearn.io import load, save
 from cmkdlearn.losses import LOSSES, DistillationLoss, Output, get_loss
-from cmkdlearn.nn.data import draw_balanced
+from cmkdlearn.nn.data import BatchLoader, TensorData, draw_balanced
 from cmkdlearn.nn.modules import Standardise
 from cmkdlearn.students import (
     DistilledRegressor,
@@ -382,6 +382,12 @@ def test_class_weights_know_labels_by_name_and_leave_the_unlabelled_out():
     np.testing.assert_allclose(student.class_weight_, 30 / (3 * np.array([15, 10, 5])))
 
 
+def test_an_expert_gets_the_weights_of_its_classes():
+    student = LFMEDistiller(class_weight={0: 1, 1: 2, 2: 4, 3: 3}, shots=(20, 30), **TRAINING)
+    student.fit(np.vstack([X, X]), np.repeat([0, 1, 2, 3], [45, 15, 45, 15]))
+    assert [expert.class_weight for expert in student.experts_] == [{1: 2, 3: 3}, {0: 1, 2: 4}]
+
+
 def test_without_class_weights_they_are_one():
     assert network().fit(X, y).class_weight_.tolist() == [1, 1, 1]
 
@@ -441,6 +447,34 @@ def test_a_balanced_sampler_draws_the_batches():
     first, second = (network(sampler="balanced", batch_size=16).fit(X, LONG) for _ in range(2))
     assert np.array_equal(said(first), said(second))
     assert not np.array_equal(said(first), said(network(batch_size=16).fit(X, LONG)))
+
+
+class OneOfTwo:
+    """One of two processes, the first of which says what both draw."""
+
+    number, said = 2, None
+
+    def __init__(self, index):
+        self.index = index
+
+    def of_first(self, order):
+        OneOfTwo.said = order if self.index == 0 else OneOfTwo.said
+        return OneOfTwo.said
+
+    def share(self, rows):
+        return rows.tensor_split(2)[self.index]
+
+
+def test_processes_share_out_the_same_balanced_draw():
+    data, parts = TensorData(X=torch.from_numpy(X), y=torch.from_numpy(LONG)), []
+    for index in (0, 1):
+        torch.manual_seed(index)
+        batches = BatchLoader(data, batch_size=20, shuffle=True).sampler
+        batches.balances, batches.processes = True, OneOfTwo(index)
+        parts.append(list(batches))
+    torch.manual_seed(0)
+    expected = draw_balanced(torch.from_numpy(LONG), 60)
+    assert torch.equal(torch.cat([torch.cat(pair) for pair in zip(*parts, strict=True)]), expected)
 
 
 def test_the_sampler_of_today_draws():

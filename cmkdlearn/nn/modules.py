@@ -83,7 +83,7 @@ class Standardise(nn.Module):
         n = len(X) if weight is None else weight.sum()
 
         def mean_of(function):
-            total = 0
+            total = torch.zeros((), dtype=torch.double)
             for i, part in enumerate(X.split(rows)):
                 values = function(_unit(part).double())
                 if weight is not None:

@@ -15,7 +15,7 @@ from torch.utils.data import DataLoader, Dataset, IterableDataset, Subset
 from cmkdlearn._validation import check_option
 from cmkdlearn.nn.data import as_array, aside, whole
 
-__all__ = ["Modalities", "select_modality", "take"]
+__all__ = ["select_modality", "take"]
 
 # -------------------------------------------------------------------- what there is
 

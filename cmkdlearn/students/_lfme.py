@@ -77,9 +77,10 @@ class LFMEDistiller(TorchClassifier):
 
     Notes
     -----
-    Accuracies are those on the training samples, the student's as it was in the course of the last
-    epoch; the paper sets a validation set aside. Every expert speaks about every sample, as in the
-    authors' code; look at ``lambda_kd=0``, the curriculum alone, before believing that they help.
+    Accuracies are those on the training samples, weighted as they are, the student's as it was in
+    the course of the last epoch; the paper sets a validation set aside. Shots are counted whatever
+    the samples weigh. Every expert speaks about every sample, as in the authors' code; look at
+    ``lambda_kd=0``, the curriculum alone, before believing that they help.
 
     References
     ----------
@@ -129,9 +130,13 @@ class LFMEDistiller(TorchClassifier):
         self.experts_ = []
         for group, seed in zip(groups, seeds, strict=True):
             own = np.flatnonzero(np.isin(codes, group))
-            self.experts_.append(fit_teacher(
-                seeded_copy(expert_kind, int(seed)), take(X, own), y[own], self.modality,
-                None if weight is None else weight[own]))
+            expert = seeded_copy(expert_kind, int(seed))
+            if self.expert is None and isinstance(self.class_weight, Mapping):
+                expert.set_params(class_weight={
+                    label: of_class for label, of_class in self.class_weight.items()
+                    if label in self.classes_[group]})
+            self.experts_.append(fit_teacher(expert, take(X, own), y[own], self.modality,
+                                             None if weight is None else weight[own]))
         self.groups_ = [self.classes_[group] for group in groups]
         self._columns = [torch.from_numpy(group) for group in groups]
         shots = [float(counts[group].mean()) for group in groups]
@@ -149,8 +154,8 @@ class LFMEDistiller(TorchClassifier):
         codes = data["y"].numpy()
         z, ease = np.zeros((len(codes), len(self.classes_)), np.float32), np.zeros(len(codes))
         experts = zip(self.experts_, self._columns, self._shares, strict=True)
-        for l, (expert, group, share) in enumerate(experts):  # noqa: E741
-            group = group.numpy()
+        for l, (expert, columns, share) in enumerate(experts):  # noqa: E741
+            group = columns.numpy()
             z[:, group] = teaching_logits(f"expert {l}", expert, X, y, self.classes_[group])
             own = np.flatnonzero(np.isin(codes, group))
             p = torch.from_numpy(z[own][:, group]).softmax(dim=1).numpy()

@@ -197,8 +197,8 @@ class UCMKDStudent(TorchClassifier):
         check_option("la_gradient", self.la_gradient, ["student", "full"])
         check_option("la_scope", self.la_scope, ["all", "head"])
 
-    def fit(self, X, y, X_teacher=None, y_teacher=None, sample_weight=None, *, X_val=None,
-            y_val=None, sample_weight_val=None):
+    def fit(self, X, y, X_teacher=None, y_teacher=None,  # type: ignore[override]
+            sample_weight=None, *, X_val=None, y_val=None, sample_weight_val=None):
         """Train the student.
 
         Parameters
