@@ -11,6 +11,7 @@ from cmkdlearn._version import __version__
 
 if TYPE_CHECKING:  # for editors
     from cmkdlearn.model_selection import compare
+    from cmkdlearn.preprocessing import Modalities
     from cmkdlearn.selection import CCHSelector
     from cmkdlearn.students import FusionClassifier, MultiTeacherDistiller, UCMKDStudent
     from cmkdlearn.teachers import TeacherEnsemble, UnimodalTeacher, WordNetRelaxedTeacher
@@ -19,13 +20,14 @@ _SUBMODULES = ["alignment", "base", "datasets", "embedding", "export", "informat
                "io", "losses", "model_selection", "nn", "preprocessing", "selection", "students",
                "teachers", "text", "theory"]
 _HOMES = {"CCHSelector": "selection", "FusionClassifier": "students",
-          "MultiTeacherDistiller": "students", "TeacherEnsemble": "teachers",
-          "UCMKDStudent": "students", "UnimodalTeacher": "teachers",
+          "Modalities": "preprocessing", "MultiTeacherDistiller": "students",
+          "TeacherEnsemble": "teachers", "UCMKDStudent": "students", "UnimodalTeacher": "teachers",
           "WordNetRelaxedTeacher": "teachers", "compare": "model_selection"}
 
 __all__ = [
     "CCHSelector",
     "FusionClassifier",
+    "Modalities",
     "MultiTeacherDistiller",
     "TeacherEnsemble",
     "UCMKDStudent",

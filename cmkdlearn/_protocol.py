@@ -9,18 +9,18 @@ import warnings
 from collections.abc import Mapping
 
 import numpy as np
+from sklearn import get_config
 from sklearn.base import clone
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model._base import LinearClassifierMixin
 from sklearn.pipeline import Pipeline
 from sklearn.utils import get_tags
-from sklearn.utils.validation import check_is_fitted
-from skorch.helper import SliceDict
+from sklearn.utils.validation import check_is_fitted, has_fit_parameter
 
 from cmkdlearn._bridge.routing import RoutedParams
 from cmkdlearn._labels import labelled_mask
 from cmkdlearn.nn.modules import linear_head
-from cmkdlearn.nn.samples import is_dataset, select_modality, take
+from cmkdlearn.nn.samples import Modalities, is_dataset, select_modality, take
 
 
 class ClassifierTeacher:
@@ -75,13 +75,13 @@ def own_modality(estimator, X, modality):
     All of them, if it takes dicts or passes them on, as a pipeline that begins with a
     :class:`~cmkdlearn.preprocessing.ModalitySelector` does; otherwise the one that is named.
     """
+    if not isinstance(X, Mapping):
+        return X
     if isinstance(estimator, Pipeline) and hasattr(estimator[0], "fit"):
         return own_modality(estimator[0], X, modality)
     tags = get_tags(estimator)
-    if not isinstance(X, Mapping):
-        return X
     if tags.no_validation or tags.input_tags.dict:
-        return SliceDict(**X)  # which has the shape that scikit-learn looks for
+        return Modalities(X)  # which has the shape that scikit-learn looks for
     return select_modality(X, modality, fitting=True)
 
 
@@ -136,25 +136,62 @@ def as_teacher(estimator, X=None, y=None, modality=None):
     return ClassifierTeacher(inner, X, y, modality)
 
 
-def labelled_part(X, y):
-    """Return the samples that have a label, and their labels."""
+def labelled_part(X, y, weight=None):
+    """Return the samples that have a label, their labels, and their weights."""
     known = np.flatnonzero(labelled_mask(y))
-    return (X, y) if len(known) == len(y) else (take(X, known), y[known])
+    if len(known) == len(y):
+        return X, y, weight
+    return take(X, known), y[known], None if weight is None else weight[known]
 
 
-def fit_teacher(teacher, X, y, modality=None):
+def weights_for(estimator, weight):
+    """Return what to give an estimator's ``fit``, so that it weighs its samples, as keywords.
+
+    Warns
+    -----
+    UserWarning
+        If it cannot weigh them.
+    """
+    if weight is None:
+        return {}
+    weight = np.asarray(weight)
+    if isinstance(estimator, Pipeline):
+        if get_config()["enable_metadata_routing"]:
+            routed = estimator.get_metadata_routing().consumes("fit", ["sample_weight"])
+            name = "sample_weight" if routed else None
+        else:
+            last, final = estimator.steps[-1]
+            name = f"{last}__sample_weight" if has_fit_parameter(final, "sample_weight") else None
+    else:
+        name = "sample_weight" if has_fit_parameter(estimator, "sample_weight") else None
+    if name is None:
+        warnings.warn(f"{estimator!r} takes no sample_weight, so it is fitted without.",
+                      stacklevel=2)
+        return {}
+    return {name: weight}
+
+
+def read_by(teacher, X, modality):
+    """Return what a teacher reads of X: one of this library all, another ``modality`` of it."""
+    inner = teacher.estimator if isinstance(teacher, FrozenEstimator) else teacher
+    if isinstance(inner, RoutedParams) or hasattr(inner, "encode"):
+        return X
+    if is_dataset(X):
+        raise TypeError(f"teacher={inner!r} reads arrays, and X is a {type(X).__name__}. Take a "
+                        "teacher that is a network, or let X be a memory-mapped array.")
+    return X if hasattr(inner, "teaching_logits") else own_modality(inner, X, modality)
+
+
+def fit_teacher(teacher, X, y, modality=None, weight=None):
     """Fit a copy of a teacher, unless it is frozen, and return it with a teacher's interface.
 
     One of another library reads ``modality`` of a dict.
     """
-    inner = teacher.estimator if isinstance(teacher, FrozenEstimator) else teacher
-    if is_dataset(X) and not (isinstance(inner, RoutedParams) or hasattr(inner, "encode")):
-        raise TypeError(f"teacher={inner!r} reads arrays, and X is a {type(X).__name__}. Take a "
-                        "teacher that is a network, or let X be a memory-mapped array.")
+    own = read_by(teacher, X, modality)
     if isinstance(teacher, FrozenEstimator):
         return as_teacher(teacher, modality=modality)
-    own = X if hasattr(inner, "teaching_logits") else own_modality(inner, X, modality)
-    return as_teacher(clone(teacher).fit(own, y), X, y, modality)
+    fitted = clone(teacher).fit(own, y, **weights_for(teacher, weight))
+    return as_teacher(fitted, X, y, modality)
 
 
 def needs_labels(teacher):

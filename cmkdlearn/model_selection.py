@@ -13,7 +13,7 @@ from sklearn.pipeline import Pipeline
 from sklearn.utils import Bunch, check_random_state, column_or_1d
 from sklearn.utils.validation import check_consistent_length
 
-from cmkdlearn._labels import label_codes, labelled_mask
+from cmkdlearn._labels import label_codes, labelled_mask, one_label_each
 from cmkdlearn._seeding import seeded_copy
 from cmkdlearn._validation import check_number
 from cmkdlearn.nn.samples import take
@@ -102,7 +102,7 @@ def compare(estimators, X, y, *, cv=None, random_state=None, n_jobs=None):
     if not names or len(set(names)) < len(names):
         raise ValueError(f"estimators must have different names, and there must be one at least; "
                          f"got {names}.")
-    y = column_or_1d(y)
+    y = one_label_each(y, "compare")
     check_consistent_length(next(iter(X.values())) if isinstance(X, Mapping) else X, y)
     unequal = _unequal(dict(named))
     if unequal:

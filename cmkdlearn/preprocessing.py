@@ -13,9 +13,9 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from cmkdlearn._validation import check_number
 from cmkdlearn.nn.inputs import as_images, canonical
-from cmkdlearn.nn.samples import select_modality
+from cmkdlearn.nn.samples import Modalities, select_modality
 
-__all__ = ["AddNoise", "Blur", "LogMelSpectrogram", "MRMR", "ModalitySelector"]
+__all__ = ["AddNoise", "Blur", "LogMelSpectrogram", "MRMR", "Modalities", "ModalitySelector"]
 
 
 class LogMelSpectrogram(TransformerMixin, BaseEstimator):

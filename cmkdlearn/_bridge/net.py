@@ -16,7 +16,7 @@ from skorch.utils import TeeGenerator, noop
 
 from cmkdlearn._bridge.memory import StepsInParts
 from cmkdlearn._bridge.processes import Processes, mixed_precision
-from cmkdlearn.nn.data import SINGLE, BatchLoader, TensorData, fits_on, move, whole
+from cmkdlearn.nn.data import SINGLE, BatchLoader, fits_on, move, whole
 
 NO_TERM = ("loss", "acc", "kappa")  # what is reported beside the terms of the loss
 
@@ -156,6 +156,12 @@ class Net(NeuralNet):
     def get_iterator(self, dataset, training=False):
         """Return the batches; where there are several processes, this one's share of each."""
         iterator = super().get_iterator(dataset, training=training)
+        if training and self.method._balances:
+            if not isinstance(iterator, BatchLoader):
+                raise ValueError(f"sampler={self.method.sampler!r} draws the batches, and so does "
+                                 f"iterator_train={type(iterator).__name__}; leave one of them at "
+                                 "its default.")
+            iterator.sampler.balances = True
         if self.processes:
             self.processes.share_out(iterator)
         return iterator
@@ -297,9 +303,7 @@ def as_it_was(method):
 
 
 def split(method, data, stratify):
-    """Return training and validation data; of the latter there is None without early stopping."""
-    if not method.early_stopping:
-        return data, None
+    """Set samples aside for early stopping; return those to train on, and these."""
     try:
         train, valid = train_test_split(
             np.arange(len(data)), test_size=method.validation_fraction, stratify=stratify,
@@ -308,4 +312,4 @@ def split(method, data, stratify):
         raise ValueError(f"early_stopping=True cannot set validation_fraction="
                          f"{method.validation_fraction} of every class aside. {error}") from None
     train, valid = (data.subset(torch.from_numpy(part)) for part in (train, valid))
-    return train, TensorData(**method._as_predicted(valid.tensors))
+    return train.tensors, method._as_predicted(valid.tensors)

@@ -209,7 +209,7 @@ PARAMETERS = {
     "early_stopping": is_flag, "warm_start": is_flag, "verbose": either(is_flag, whole()),
     "validation_fraction": real(0, 1), "n_iter_no_change": whole(1),
     "input_type": one_of(None, *INPUT_TYPES), "device": one_of(*DEVICES),
-    "random_state": is_seed, "label_smoothing": real(0, 1),
+    "random_state": is_seed, "label_smoothing": real(0, 1), "sampler": one_of(None, "balanced"),
     "optimizer": lambda value: value in OPTIMISERS if inspect.isclass(value) else is_own(value),
     "module": either(text(r"[A-Za-z0-9_.]{1,128}"), instance(nn.Module), is_own),
     "augmentation": is_augmentation,
@@ -242,12 +242,12 @@ LEARNED = {
     "reader_": instance(Reader), "readers_": mapping(instance(Reader)),
     "_tables": mapping(instance(Reader)), "kind": one_of(*KINDS),
     "shape": listing(whole(1, 2**31)), "dtype": one_of("uint8", "float32", "float64"),
-    "reach": listing(real()), "_labelled_share": real(0, 1),
+    "reach": listing(real()), "class_weight_": array("f", 1),
     "_augmentation": is_augmentation, "_augments": is_flag,
     "_bases": mapping(is_estimator), "_bank": is_tensors, "_columns": is_tensors,
     "_bank_rng": instance(np.random.Generator), "target_shape_": listing(whole(1, 2**31)),
     **dict.fromkeys([
-        "_expert_accuracy", "target_mean_", "target_scale_", "_scale", "_epochs_before",
+        "_expert_accuracy", "_shares", "target_mean_", "target_scale_", "_scale", "_epochs_before",
         "_pretrained", "_share_seed", "_seed", "_continuous", "_n_features_out"], is_data),
 }
 # What takes a path, a command, a device or a callable, or leads to one: no file sets it.
@@ -402,7 +402,8 @@ SHAPES = {
     "coef_": ("kd", "d"), "intercept_": ("k", ""), "mean_": ("d",), "scale_": ("d",),
     "var_": ("d", "cd"), "theta_": ("cd",), "class_prior_": ("c",), "class_count_": ("c",),
     "min_": ("d",), "data_min_": ("d",), "data_max_": ("d",), "data_range_": ("d",),
-    "means_": ("cd",), "priors_": ("c",), "xbar_": ("d",), "scalings_": ("dm",),
+    "class_weight_": ("c",), "means_": ("cd",), "priors_": ("c",), "xbar_": ("d",),
+    "scalings_": ("dm",),
     "components_": ("nd",), "explained_variance_": ("n",),
     "cluster_centers_": ("Md",), "noun_clusters_": ("N",), "noun_embeddings_": ("Nd",),
     "noun_indices_": ("N",), "feature_bank_": ("bf",), "feature_bank_labels_": ("b",),

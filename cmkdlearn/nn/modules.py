@@ -73,14 +73,24 @@ class Standardise(nn.Module):
         self.register_buffer("std", std)
 
     @classmethod
-    def of(cls, X, kind, chunk=2**22):
-        """Measure the statistics of a tensor, about ``chunk`` numbers at a time."""
+    def of(cls, X, kind, chunk=2**22, weight=None):
+        """Measure the statistics of a tensor, about ``chunk`` numbers at a time.
+
+        ``weight`` (n,) float64 says how often each sample counts.
+        """
         axes = (0, 2, 3) if kind == "image" else tuple(range(X.ndim - 1))
+        rows = max(1, chunk // X[0].numel())
+        n = len(X) if weight is None else weight.sum()
 
         def mean_of(function):
-            total = sum(function(_unit(part).double()).sum(axes, keepdim=True)
-                        for part in X.split(max(1, chunk // X[0].numel())))
-            return (total / (X.numel() / total.numel()))[0]
+            total = torch.zeros((), dtype=torch.double)
+            for i, part in enumerate(X.split(rows)):
+                values = function(_unit(part).double())
+                if weight is not None:
+                    own = weight[i * rows:(i + 1) * rows]
+                    values = values * own.view(-1, *[1] * (values.ndim - 1))
+                total = total + values.sum(axes, keepdim=True)
+            return (total / (n * (X[0].numel() / total.numel())))[0]
 
         mean = mean_of(lambda part: part)
         std = mean_of(lambda part: (part - mean) ** 2).sqrt()
@@ -133,7 +143,7 @@ def linear_head(weight, bias):
     return head
 
 
-def build_classifier(module, X, kind, n_classes, preprocess=None, /, **kwargs):
+def build_classifier(module, X, kind, n_classes, preprocess=None, weight=None, /, **kwargs):
     """Make the network that an estimator's ``module`` parameter stands for.
 
     Parameters
@@ -149,6 +159,8 @@ def build_classifier(module, X, kind, n_classes, preprocess=None, /, **kwargs):
     n_classes : int
     preprocess : Module, optional
         In place of the standardisation of a table or a sequence.
+    weight : Tensor of shape (n,), optional
+        How often each sample counts in the standardisation, float64.
     **kwargs
         For the constructor (``module__*`` of the estimator).
 
@@ -167,8 +179,8 @@ def build_classifier(module, X, kind, n_classes, preprocess=None, /, **kwargs):
             body, width = mlp(X.shape[-1], **kwargs)
             encoder = nn.Sequential(MeanOverTime(), body) if kind == "sequence" else body
             return Classifier(encoder, nn.Linear(width, n_classes),
-                              preprocess or Standardise.of(X, kind))
-        return _timm_classifier(module, X, kind, n_classes, **kwargs)
+                              preprocess or Standardise.of(X, kind, weight=weight))
+        return _timm_classifier(module, X, kind, n_classes, weight, **kwargs)
     if inspect.isclass(module) and issubclass(module, nn.Module):
         told = {"n_classes", "num_classes"} & inspect.signature(module).parameters.keys()
         network = module(**{name: n_classes for name in told} | kwargs)
@@ -185,7 +197,7 @@ def build_classifier(module, X, kind, n_classes, preprocess=None, /, **kwargs):
     return _split(network, X, n_classes)
 
 
-def _timm_classifier(name, X, kind, n_classes, /, pretrained=False, **kwargs):
+def _timm_classifier(name, X, kind, n_classes, weight, /, pretrained=False, **kwargs):
     import timm
 
     if kind != "image":
@@ -210,7 +222,7 @@ def _timm_classifier(name, X, kind, n_classes, /, pretrained=False, **kwargs):
                      for name in ("mean", "std"))
         preprocess = Standardise(mean, std)
     else:
-        preprocess = Standardise.of(X, kind)
+        preprocess = Standardise.of(X, kind, weight=weight)
     # in some networks a hidden layer stands before the last one
     width = getattr(encoder, "head_hidden_size", None) or encoder.num_features
     return Classifier(encoder, nn.Linear(width, n_classes), preprocess)

@@ -17,6 +17,7 @@ from cmkdlearn._protocol import (
     as_teacher,
     class_columns,
     fit_teacher,
+    labelled_part,
     needs_labels,
     teaching_logits,
 )
@@ -210,23 +211,39 @@ class MultiTeacherDistiller(TorchClassifier, TeacherComposition):
         z_bar = 0
         for (name, teacher), weight in zip(self._seeded_teachers(), self._weights(), strict=True):
             ask = _teach if isinstance(teacher, FrozenEstimator) else teach
-            lesson = _Lesson(name, teacher, X, y, self.classes_, self.cv, self.modality)
+            lesson = _Lesson(name, teacher, X, y, data.get("weight"), self.classes_, self.cv,
+                             self.modality)
             fitted, logits = ask(lesson)
             self.teachers_.append(fitted)
             z_bar = z_bar + np.float32(weight) * logits  # eq. 1
         self.teacher_logits_ = z_bar
+        return {"teacher": self._said(X, z_bar)}
+
+    def _beside(self, X, y, data):
+        if not self.teachers_:
+            return {}
+        z_bar = sum(np.float32(weight) * teaching_logits(name, teacher, X, y, self.classes_)
+                    for (name, _), teacher, weight
+                    in zip(self.teachers, self.teachers_, self._weights(), strict=True))
+        return {"teacher": self._said(X, z_bar)}
+
+    def _said(self, X, z_bar):
+        """Return the teachers' Output: their mean logits, and what else the loss needs."""
         heard = [(name, teacher) for (name, _), teacher, weight
                  in zip(self.teachers, self.teachers_, self._weights(), strict=True) if weight > 0]
-        return {"teacher": Output(
+        needs = self._criterion().needs
+        return Output(
             torch.from_numpy(z_bar),
-            _side_by_side(_features, heard, X) if "features" in loss.needs else None,
-            _side_by_side(_feature_maps, heard, X) if "feature_maps" in loss.needs else None)}
+            _side_by_side(_features, heard, X) if "features" in needs else None,
+            _side_by_side(_feature_maps, heard, X) if "feature_maps" in needs else None)
 
     def _loss(self, module, batch, output):
         ce = self._cross_entropy(output, batch)
         if not self.teachers_:
             return {"loss": ce}
-        kd = self.net_.criterion_(output, batch.teacher, batch.y)  # eq. 2
+        loss = self.net_.criterion_
+        weight = batch.get("weight") if loss.takes_weights else None
+        kd = loss(output, batch.teacher, batch.y, weight)  # eq. 2
         return {"loss": ce + self.lambda_kd * kd, "ce": ce, "kd": kd}  # eq. 3
 
 
@@ -290,6 +307,7 @@ class _Lesson:
     teacher: object
     X: object
     y: np.ndarray
+    weight: torch.Tensor | None
     classes: np.ndarray
     cv: object
     modality: object  # of the student: what a teacher of another library reads, too
@@ -301,14 +319,15 @@ class _Lesson:
 
 def _teach(lesson):
     """Fit a teacher on the labelled samples, and let it speak about all of them."""
-    name, teacher, X, y, classes, cv, modality = vars(lesson).values()
+    name, teacher, X, y, weight, classes, cv, modality = vars(lesson).values()
     labelled = np.flatnonzero(labelled_mask(y))
-    X_known, y_known = (X, y) if len(labelled) == len(y) else (take(X, labelled), y[labelled])
+    X_known, y_known, w_known = labelled_part(X, y, weight)
     folds = [] if cv is None or isinstance(teacher, FrozenEstimator) else _folds(cv, y_known)
-    fitted = fit_teacher(teacher, X_known, y_known, modality)
+    fitted = fit_teacher(teacher, X_known, y_known, modality, w_known)
     logits = teaching_logits(name, fitted, X, y, classes)
     unseen = Parallel()(  # n_jobs and backend: those of joblib.parallel_config, if there is one
         delayed(_teach_others)(name, teacher, take(X_known, train), y_known[train],
+                               None if weight is None else w_known[train],
                                take(X_known, test), y_known[test], classes, modality)
         for train, test in folds)
     for (_, test), answers in zip(folds, unseen, strict=True):
@@ -316,9 +335,9 @@ def _teach(lesson):
     return fitted, logits
 
 
-def _teach_others(name, teacher, X, y, X_others, y_others, classes, modality):
+def _teach_others(name, teacher, X, y, weight, X_others, y_others, classes, modality):
     """Fit a teacher, and let it speak about samples that it has not seen."""
-    fitted = fit_teacher(teacher, X, y, modality)
+    fitted = fit_teacher(teacher, X, y, modality, weight)
     return teaching_logits(name, fitted, X_others, y_others, classes)
 
 

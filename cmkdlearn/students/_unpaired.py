@@ -199,7 +199,8 @@ class UCMKDStudent(TorchClassifier):
         check_option("la_gradient", self.la_gradient, ["student", "full"])
         check_option("la_scope", self.la_scope, ["all", "head"])
 
-    def fit(self, X, y, X_teacher=None, y_teacher=None):
+    def fit(self, X, y, X_teacher=None, y_teacher=None,  # type: ignore[override]
+            sample_weight=None, *, X_val=None, y_val=None, sample_weight_val=None):
         """Train the student.
 
         Parameters
@@ -214,6 +215,15 @@ class UCMKDStudent(TorchClassifier):
             fitted on ``X``.
         y_teacher : array-like of shape (m,), optional
             Their labels.
+        sample_weight : array-like of shape (n,), default=None
+            How often each of the student's samples counts, not below 0: in cross-entropy and LA,
+            and to a teacher that is fitted on ``X``. FA compares batches, and counts every sample
+            once. One that weighs 0 is as good as not there.
+        X_val, y_val : as X and y, default=None
+            A validation set. The history then has ``valid_loss``, cross-entropy alone, which early
+            stopping watches, and ``valid_acc``.
+        sample_weight_val : array-like, default=None
+            Weights of the validation set.
 
         Returns
         -------
@@ -229,12 +239,13 @@ class UCMKDStudent(TorchClassifier):
                                  f"{lengths}. If this is a grid search: scikit-learn cuts what is "
                                  "as long as X into its folds; fit the teacher beforehand, and "
                                  "pass FrozenEstimator(teacher).")
-        return self._fit(X, y, X_teacher=X_teacher, y_teacher=y_teacher)
+        return self._fit(X, y, sample_weight, (X_val, y_val, sample_weight_val),
+                         X_teacher=X_teacher, y_teacher=y_teacher)
 
     def _prepare(self, X, y, data, X_teacher, y_teacher):  # type: ignore[override]
         if X_teacher is not None:
             y_teacher = column_or_1d(y_teacher)
-        bank, labels = self._teachers_features(X, y, X_teacher, y_teacher)
+        bank, labels = self._teachers_features(X, y, data.get("weight"), X_teacher, y_teacher)
         known = self.teacher_.classes_
         order = class_columns("teacher", self.teacher_, self.classes_)
         order += [k for k in range(len(known)) if k not in order]  # the student's classes first
@@ -265,12 +276,13 @@ class UCMKDStudent(TorchClassifier):
         metric = METRICS[self.metric] if isinstance(self.metric, str) else self.metric
         return metric(z, z).mean().item() * len(z) / (len(z) - 1)  # not of a sample to itself
 
-    def _teachers_features(self, X, y, X_teacher, y_teacher):
+    def _teachers_features(self, X, y, weight, X_teacher, y_teacher):
         """Fit the teacher, if need be, and return its samples' features and labels."""
         frozen = isinstance(self.teacher, FrozenEstimator)
-        own = (X, y) if frozen or X_teacher is None else (X_teacher, y_teacher)
+        if not frozen and X_teacher is not None:
+            X, y, weight = X_teacher, y_teacher, None
         self.teacher_ = teacher = fit_teacher(
-            seeded_copy(self.teacher, self._draw_seed()), *own)
+            seeded_copy(self.teacher, self._draw_seed()), X, y, weight=weight)
         class_columns("teacher", teacher, self.classes_)
         for need, use in (("encode", "features"), ("head_", "a head that reads its features")):
             if not hasattr(teacher, need):
@@ -380,6 +392,7 @@ class _Terms:
 
     def __init__(self, method, net, batch):
         self.method, self.bank, self.y, self.values = method, net.criterion_, batch.y, {}
+        self.weight = batch.get("weight")
         self.fa_steps = method.fa_steps if method.lambda_fa else 0
         self.la_steps = method.la_steps if method.lambda_la else 0
         if self.fa_steps:
@@ -399,7 +412,7 @@ class _Terms:
         teacher = self.bank.teacher_logits
         with torch.no_grad():
             self.values["kappa"] = true_log_probability(teacher(z), self.y).exp().mean()
-        self.values["la"] = label_alignment(logits, teacher, z, self.y,
+        self.values["la"] = label_alignment(logits, teacher, z, self.y, weight=self.weight,
                                             gradient=self.method.la_gradient)
         return self.lambda_la * self.values["la"]
 
