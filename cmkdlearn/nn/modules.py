@@ -1,5 +1,6 @@
 """Networks that come apart into an encoder (samples to features) and a head (to logits)."""
 
+import contextlib
 import copy
 import inspect
 
@@ -185,13 +186,14 @@ def build_classifier(module, X, kind, n_classes, preprocess=None, /, **kwargs):
     return _split(network, X, n_classes)
 
 
-def _timm_classifier(name, X, kind, n_classes, /, pretrained=False, **kwargs):
+def _timm_classifier(name, X, kind, n_classes, /, pretrained=False, checkpoint_path=None, **kwargs):
     import timm
 
     if kind != "image":
         raise ValueError(f"module={name!r} is an image network, but X is a {kind}; use "
                          'module="auto" or a torch.nn.Module.')
-    small = name in ("auto", "resnet18") and max(X.shape[2:]) < SMALL_IMAGE and not pretrained
+    trained = pretrained or checkpoint_path is not None
+    small = name in ("auto", "resnet18") and max(X.shape[2:]) < SMALL_IMAGE and not trained
     if name == "auto":
         name = "resnet18"
     if not timm.is_model(name):
@@ -199,21 +201,67 @@ def _timm_classifier(name, X, kind, n_classes, /, pretrained=False, **kwargs):
                 or ["resnet18", "convnext_atto", "vit_tiny_patch16_224"])
         raise ValueError(f'module={name!r} is neither "auto" nor a timm model such as '
                          f"{', '.join(near)}.")
-    encoder = timm.create_model(name, pretrained=pretrained, num_classes=0,
-                                in_chans=X.shape[1], **kwargs)
+    if checkpoint_path is not None:
+        kwargs["pretrained_cfg_overlay"] = _weights_in(checkpoint_path, name)
+    encoder = _timm_encoder(name, X, pretrained=trained, **kwargs)
     if small:
         # the stem for small images of He et al. (2016), section 4.2: 3 x 3, no early pooling
         encoder.conv1 = nn.Conv2d(X.shape[1], 64, 3, padding=1, bias=False)
         encoder.maxpool = nn.Identity()
-    if pretrained:
-        mean, std = (torch.tensor(encoder.pretrained_cfg[name])[:, None, None]
-                     for name in ("mean", "std"))
-        preprocess = Standardise(mean, std)
-    else:
-        preprocess = Standardise.of(X, kind)
-    # in some networks a hidden layer stands before the last one
-    width = getattr(encoder, "head_hidden_size", None) or encoder.num_features
+    preprocess = _as_pretrained(encoder.pretrained_cfg, X.shape[1]) if trained \
+        else Standardise.of(X, kind)
+    width = _n_features(name, encoder, preprocess(X[:2].clone()))
     return Classifier(encoder, nn.Linear(width, n_classes), preprocess)
+
+
+def _timm_encoder(name, X, **kwargs):
+    """Make a timm network without its head, for images of the size that X has."""
+    import timm
+
+    size, cfg = tuple(X.shape[2:]), timm.get_pretrained_cfg(name)
+    kwargs = {"num_classes": 0, "in_chans": X.shape[1], **kwargs}
+    if cfg.fixed_input_size and size != cfg.input_size[1:] and "img_size" not in kwargs:
+        with contextlib.suppress(TypeError):  # some have the one size only
+            return timm.create_model(name, img_size=size, **kwargs)
+    return timm.create_model(name, **kwargs)
+
+
+def _weights_in(checkpoint_path, name):
+    """Return the weights of a file, but for the head's, for timm to take all of them or none."""
+    import timm
+
+    cfg = timm.get_pretrained_cfg(name)
+    heads = (cfg.classifier,) if isinstance(cfg.classifier, str) else cfg.classifier or ()
+    weights = timm.models.load_state_dict(checkpoint_path)
+    return {"state_dict": {key: value for key, value in weights.items()
+                           if key.rpartition(".")[0] not in heads},
+            "num_classes": 0, "label_offset": 0}
+
+
+def _as_pretrained(cfg, channels):
+    """Return the standardisation of pretraining; of other channels than its, as timm has it.
+
+    There the first layer's weights are repeated, or, of a single channel, added up.
+    """
+    mean, std = (torch.tensor(cfg[name]) for name in ("mean", "std"))
+    if channels == 1:
+        mean, std = mean.mean(0, keepdim=True), std.mean(0, keepdim=True)
+    which = torch.arange(channels) % len(mean)
+    return Standardise(mean[which, None, None], std[which, None, None])
+
+
+def _n_features(name, encoder, images):
+    """Return the width of what an encoder returns, or say why it cannot read the images."""
+    size = " x ".join(map(str, images.shape[1:]))
+    with torch.inference_mode(), torch.random.fork_rng(devices=[]):
+        try:
+            # eval mode of a copy: batch statistics untouched
+            features = copy.deepcopy(encoder).eval()(images)
+        except Exception as error:
+            raise ValueError(f"module={name!r} cannot read images of {size}: {error}") from error
+    if not isinstance(features, torch.Tensor) or features.ndim != 2:
+        raise ValueError(f"module={name!r} does not make a vector of an image.")
+    return features.shape[1]
 
 
 def _split(network, X, n_classes):
