@@ -37,8 +37,9 @@ TOYS = {"iris": load_iris, "wine": load_wine, "breast cancer": load_breast_cance
         "digits": load_digits}
 SEED = 0
 # Least number of steps, and of samples in a batch, of max_epochs and batch_size="auto".
-SETTINGS = {"20 epochs of 128": (0, 128), "128, 100 steps": (100, 128), "128, 200 steps": (200, 128),
-            "a tenth": (0, 16), "a tenth, 120 steps": (120, 16), "a tenth, 200 steps": (200, 16)}
+SETTINGS = {"20 epochs of 128": (0, 128), "128, 100 steps": (100, 128),
+            "128, 200 steps": (200, 128), "a tenth": (0, 16), "a tenth, 120 steps": (120, 16),
+            "a tenth, 200 steps": (200, 16)}
 
 
 def tuning_sets():

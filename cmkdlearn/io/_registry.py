@@ -206,8 +206,9 @@ DEVICES = ("auto", "cpu")
 # What each parameter may be, under whatever class; those that are not here are data.
 PARAMETERS = {
     "max_epochs": either(one_of("auto"), whole(0)), "pretrain_epochs": whole(0),
-    "batch_size": either(one_of("auto"), whole(-1)), "lr": real(0), "schedule": one_of(None, "cosine"),
-    "warmup": real(0, 1), "early_stopping": is_flag, "warm_start": is_flag,
+    "batch_size": either(one_of("auto"), whole(-1)), "lr": real(0),
+    "schedule": one_of(None, "cosine"), "warmup": real(0, 1),
+    "early_stopping": is_flag, "warm_start": is_flag,
     "verbose": either(one_of("auto"), is_flag, whole()),
     "validation_fraction": real(0, 1), "n_iter_no_change": whole(1),
     "input_type": one_of(None, *INPUT_TYPES), "device": one_of(*DEVICES),

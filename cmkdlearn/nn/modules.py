@@ -1,8 +1,8 @@
 """Networks that come apart into an encoder (samples to features) and a head (to logits)."""
 
-import contextlib
 import copy
 import inspect
+from pathlib import Path
 
 import torch
 from torch import nn
@@ -151,7 +151,8 @@ def build_classifier(module, X, kind, n_classes, preprocess=None, /, **kwargs):
     preprocess : Module, optional
         In place of the standardisation of a table or a sequence.
     **kwargs
-        For the constructor (``module__*`` of the estimator).
+        For the constructor (``module__*`` of the estimator). For timm's: ``pretrained=True`` takes
+        weights from its hub, ``checkpoint_path`` those of a file, with or without a head.
 
     Returns
     -------
@@ -203,7 +204,13 @@ def _timm_classifier(name, X, kind, n_classes, /, pretrained=False, checkpoint_p
                          f"{', '.join(near)}.")
     if checkpoint_path is not None:
         kwargs["pretrained_cfg_overlay"] = _weights_in(checkpoint_path, name)
-    encoder = _timm_encoder(name, X, pretrained=trained, **kwargs)
+    try:
+        encoder = _timm_encoder(name, X, pretrained=trained, **kwargs)
+    except RuntimeError as error:
+        if checkpoint_path is None:
+            raise
+        raise ValueError(f"module__checkpoint_path={str(checkpoint_path)!r} does not hold the "
+                         f"weights of module={name!r}: {str(error)[:500]}") from error
     if small:
         # the stem for small images of He et al. (2016), section 4.2: 3 x 3, no early pooling
         encoder.conv1 = nn.Conv2d(X.shape[1], 64, 3, padding=1, bias=False)
@@ -220,19 +227,33 @@ def _timm_encoder(name, X, **kwargs):
 
     size, cfg = tuple(X.shape[2:]), timm.get_pretrained_cfg(name)
     kwargs = {"num_classes": 0, "in_chans": X.shape[1], **kwargs}
-    if cfg.fixed_input_size and size != cfg.input_size[1:] and "img_size" not in kwargs:
-        with contextlib.suppress(TypeError):  # some have the one size only
-            return timm.create_model(name, img_size=size, **kwargs)
-    return timm.create_model(name, **kwargs)
+    if not cfg.fixed_input_size or size == cfg.input_size[1:] or "img_size" in kwargs:
+        return timm.create_model(name, **kwargs)
+    try:
+        encoder = timm.create_model(name, img_size=size, **kwargs)
+    except TypeError:  # some have the one size only
+        return timm.create_model(name, **kwargs)
+    patch = getattr(getattr(encoder, "patch_embed", None), "patch_size", None)
+    if patch and (size[0] % patch[0] or size[1] % patch[1]):
+        raise ValueError(f"module={name!r} cuts images into patches of {patch[0]} x {patch[1]}, "
+                         f"which do not fill {size[0]} x {size[1]}: resize X, or pass "
+                         "module__patch_size.")
+    return encoder
 
 
-def _weights_in(checkpoint_path, name):
-    """Return the weights of a file, but for the head's, for timm to take all of them or none."""
+def _weights_in(path, name):
+    """Return the weights of a file, but for the head's, so that timm takes all of them or none."""
     import timm
 
-    cfg = timm.get_pretrained_cfg(name)
-    heads = (cfg.classifier,) if isinstance(cfg.classifier, str) else cfg.classifier or ()
-    weights = timm.models.load_state_dict(checkpoint_path)
+    if not Path(path).is_file():
+        raise FileNotFoundError(f"module__checkpoint_path={str(path)!r}: there is no such file.")
+    try:
+        weights = timm.models.load_state_dict(path)
+    except Exception as error:  # unpickling fails in many ways
+        raise ValueError(f"module__checkpoint_path={str(path)!r} cannot be read as tensors by "
+                         f"name, as torch.save and safetensors write them: {error}") from error
+    heads = timm.get_pretrained_cfg(name).classifier or ()
+    heads = (heads,) if isinstance(heads, str) else heads
     return {"state_dict": {key: value for key, value in weights.items()
                            if key.rpartition(".")[0] not in heads},
             "num_classes": 0, "label_offset": 0}
@@ -258,9 +279,12 @@ def _n_features(name, encoder, images):
             # eval mode of a copy: batch statistics untouched
             features = copy.deepcopy(encoder).eval()(images)
         except Exception as error:
-            raise ValueError(f"module={name!r} cannot read images of {size}: {error}") from error
+            raise ValueError(
+                f"module={name!r} cannot read images of {size}: {error}. It was made for "
+                f"{' x '.join(map(str, encoder.pretrained_cfg['input_size']))}; resize X, or look "
+                "for what the model takes, as module__img_size or module__patch_size.") from error
     if not isinstance(features, torch.Tensor) or features.ndim != 2:
-        raise ValueError(f"module={name!r} does not make a vector of an image.")
+        raise ValueError(f"module={name!r} makes no vector of an image, which a head could read.")
     return features.shape[1]
 
 
