@@ -10,6 +10,7 @@ and, seldom, ``_step`` (the training step itself), ``_output`` (how the network 
 ``_read`` (what it is fed).
 """
 
+import math
 from pathlib import Path
 
 import numpy as np
@@ -21,11 +22,12 @@ from sklearn.utils.validation import check_consistent_length, check_is_fitted
 from torch import nn
 
 from cmkdlearn._bridge.checkpoint import Checkpoint, key_of
-from cmkdlearn._bridge.inference import infer
+from cmkdlearn._bridge.inference import ROWS_AT_ONCE, infer
 from cmkdlearn._bridge.net import as_it_was, go_on, make_net, split
 from cmkdlearn._bridge.processes import make_accelerator
 from cmkdlearn._bridge.reading import Reader
 from cmkdlearn._bridge.routing import RoutedParams
+from cmkdlearn._bridge.schedule import Schedule, check_schedule
 from cmkdlearn._labels import (
     UNLABELLED,
     class_weights,
@@ -45,6 +47,9 @@ from cmkdlearn.nn.samples import check_same_order, drop_weightless, labels_of, t
 
 __all__ = ["TorchClassifier", "TorchEstimator", "TorchTeacher", "as_teacher"]
 
+# What max_epochs and batch_size="auto" come to at least, as benchmarks/toy_sets.py chose it.
+LEAST_EPOCHS, LEAST_STEPS, LEAST_BATCH = 20, 120, 16
+
 
 class TorchEstimator(RoutedParams):
     """Bridge to skorch: parameters, validation, batches, devices and seeds.
@@ -57,12 +62,19 @@ class TorchEstimator(RoutedParams):
         Any other string is the name of a timm model.
     modality : str or list, default=None
         What the network reads, where ``X`` is a dict of modalities, or the columns of one table.
-    max_epochs : int, default=20
-        Passes over the training data.
-    batch_size : int, default=128
-        Samples a step; -1 takes all at once.
+    max_epochs : int or "auto", default="auto"
+        Passes over the training data. "auto": 20, or more where these would be fewer than 120
+        steps.
+    batch_size : int or "auto", default="auto"
+        Samples a step; -1 takes all at once. "auto": a tenth of the samples, but at least 16 and
+        at most 128.
     lr : float, default=1e-3
         Learning rate.
+    schedule : {None, "cosine"}, default=None
+        "cosine" lets the rate fall along half a cosine to zero, step by step. Any other goes by
+        ``callbacks``.
+    warmup : float, default=0.0
+        Share of the steps, in [0, 1), over which the rate first rises linearly to ``lr``.
     optimizer : torch.optim.Optimizer class, default=torch.optim.AdamW
     early_stopping : bool, default=False
         Set ``validation_fraction`` of the samples aside (stratified), stop when their loss has
@@ -86,8 +98,9 @@ class TorchEstimator(RoutedParams):
         A folder in which the state of training is kept after each epoch, until it is finished.
         Where ``fit`` was killed, the same call (same parameters, same data) goes on from there,
         with an integer ``random_state`` to the same result.
-    verbose : int, default=0
-        1 prints a line per epoch.
+    verbose : int or "auto", default="auto"
+        0 is silent, 1 prints a line per epoch. "auto": where stderr is a terminal or a notebook,
+        a fit that takes more than ten seconds says how long, and then a line per epoch.
     **net_params
         Anything else that ``skorch.NeuralNet`` takes: ``callbacks``, ``compile``,
         ``iterator_train``, and what is routed by prefix, as ``optimizer__weight_decay``,
@@ -101,6 +114,8 @@ class TorchEstimator(RoutedParams):
         The trained net.
     history_ : skorch.history.History
         Losses and durations (seconds) per epoch.
+    max_epochs_, batch_size_ : int
+        What ``max_epochs`` and ``batch_size`` came to.
     interrupted_ : bool
         Whether ``fit`` was broken off by Ctrl-C, which it hands on; the network is then what it
         was after the last step, and can be used.
@@ -109,15 +124,18 @@ class TorchEstimator(RoutedParams):
         Only where ``X`` is a DataFrame with string column names.
     """
 
-    def __init__(self, module="auto", *, modality=None, max_epochs=20, batch_size=128, lr=1e-3,
-                 optimizer=torch.optim.AdamW, early_stopping=False, validation_fraction=0.1,
-                 n_iter_no_change=10, input_type=None, device="auto", random_state=None,
-                 warm_start=False, checkpoint=None, verbose=0, **net_params):
+    def __init__(self, module="auto", *, modality=None, max_epochs="auto",
+                 batch_size="auto", lr=1e-3, schedule=None, warmup=0.0, optimizer=torch.optim.AdamW,
+                 early_stopping=False, validation_fraction=0.1, n_iter_no_change=10,
+                 input_type=None, device="auto", random_state=None, warm_start=False,
+                 checkpoint=None, verbose="auto", **net_params):
         self.module = module
         self.modality = modality
         self.max_epochs = max_epochs
         self.batch_size = batch_size
         self.lr = lr
+        self.schedule = schedule
+        self.warmup = warmup
         self.optimizer = optimizer
         self.early_stopping = early_stopping
         self.validation_fraction = validation_fraction
@@ -132,10 +150,14 @@ class TorchEstimator(RoutedParams):
 
     def _check_params(self):
         """Refuse parameters that cannot work, before any work starts."""
-        check_number("max_epochs", self.max_epochs, low=0, integer=True)
-        if self.batch_size != -1:
+        if self.max_epochs != "auto":
+            check_number("max_epochs", self.max_epochs, low=0, integer=True)
+        if self.batch_size not in ("auto", -1):
             check_number("batch_size", self.batch_size, low=1, integer=True)
         check_number("lr", self.lr, low=0)
+        check_schedule(self)
+        if isinstance(self.verbose, str):
+            check_option("verbose", self.verbose, ["auto"])
         if self.early_stopping:
             check_number("validation_fraction", self.validation_fraction, low=0, high=1)
             check_number("n_iter_no_change", self.n_iter_no_change, low=1, integer=True)
@@ -305,6 +327,16 @@ class TorchEstimator(RoutedParams):
         data = self._tensors(self._read_validation(X), y, weight)
         return X, y, {**data, "y": self._encode_validation(y)}
 
+    def _budget(self, n):
+        """Return the epochs, and the samples of a step, of a training on ``n`` samples."""
+        epochs, size = self.max_epochs, self.batch_size
+        if size == "auto":
+            size = min(max(n // 10, LEAST_BATCH), ROWS_AT_ONCE)
+        if epochs == "auto":
+            steps = 1 if size == -1 else math.ceil(n / size)
+            epochs = max(LEAST_EPOCHS, math.ceil(LEAST_STEPS / steps))
+        return epochs, size
+
     def _goes_on(self):
         """Tell whether ``fit`` goes on from the last one's weights."""
         return self.warm_start and hasattr(self, "net_")
@@ -314,6 +346,7 @@ class TorchEstimator(RoutedParams):
         accelerator = self._accelerator()
         device = accelerator.device if accelerator else resolve_device(self.device)
         seed = self._draw_seed()
+        self.max_epochs_, self.batch_size_ = self._budget(len(data["X"]))
         with seeded(seed, device):
             if not self._goes_on():
                 module = self._build(data)
@@ -323,7 +356,7 @@ class TorchEstimator(RoutedParams):
                     self.net_.criterion_ = self._criterion_for(self.net_.module_, data)
                 go_on(self.net_)
             self.interrupted_ = False
-            if self.max_epochs:
+            if self.max_epochs_:
                 file = None if self.checkpoint is None else \
                     Path(self.checkpoint) / f"{key_of(self, data, data_val, seed)}.ckpt"
                 if self.early_stopping and data_val is None:
@@ -338,8 +371,12 @@ class TorchEstimator(RoutedParams):
         if not self.net_.writes:  # dropout and augmentation are not the first process's
             self.net_.verbose = 0
             torch.manual_seed(torch.initial_seed() + accelerator.process_index)
+        of_this_training = []
+        if self.schedule is not None or self.warmup:
+            of_this_training.append(("schedule", Schedule(self.schedule, self.warmup)))
         if file is not None:
-            self.net_.callbacks_ = [*callbacks, ("checkpoint", Checkpoint(file, self))]
+            of_this_training.append(("checkpoint", Checkpoint(file, self)))
+        self.net_.callbacks_ = [*callbacks, *of_this_training]
         try:
             self.net_.partial_fit(data)
         except KeyboardInterrupt:

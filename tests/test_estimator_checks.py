@@ -14,7 +14,7 @@ from cmkdlearn.students import (
 )
 from cmkdlearn.teachers import TeacherEnsemble, UnimodalTeacher
 
-training = {"max_epochs": 8, "lr": 0.03, "random_state": 0, "device": "cpu"}
+training = {"random_state": 0, "device": "cpu"}  # all else by default
 ESTIMATORS = [
     UnimodalTeacher(**training),
     DistilledRegressor(**training),

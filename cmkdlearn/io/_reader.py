@@ -356,6 +356,7 @@ class Reader:
         if not any(type(part) in self.trusted.values() for part in saved.module.modules()):
             try_out(estimator, saved.module)
         new = TorchEstimator(optimizer=estimator.optimizer)
+        new.max_epochs_, new.batch_size_ = new._budget(1)  # a warm start has its own
         estimator.net_ = make_net(new, saved.module, saved.criterion, device)
         estimator.net_.method = estimator
         estimator.net_.history = saved.history

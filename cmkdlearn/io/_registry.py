@@ -205,8 +205,11 @@ is_seed = either(is_none, whole(0, 2**32 - 1),
 DEVICES = ("auto", "cpu")
 # What each parameter may be, under whatever class; those that are not here are data.
 PARAMETERS = {
-    "max_epochs": whole(0), "pretrain_epochs": whole(0), "batch_size": whole(-1), "lr": real(0),
-    "early_stopping": is_flag, "warm_start": is_flag, "verbose": either(is_flag, whole()),
+    "max_epochs": either(one_of("auto"), whole(0)), "pretrain_epochs": whole(0),
+    "batch_size": either(one_of("auto"), whole(-1)), "lr": real(0),
+    "schedule": one_of(None, "cosine"), "warmup": real(0, 1),
+    "early_stopping": is_flag, "warm_start": is_flag,
+    "verbose": either(one_of("auto"), is_flag, whole()),
     "validation_fraction": real(0, 1), "n_iter_no_change": whole(1),
     "input_type": one_of(None, *INPUT_TYPES), "device": one_of(*DEVICES),
     "random_state": is_seed, "label_smoothing": real(0, 1), "sampler": one_of(None, "balanced"),
@@ -226,7 +229,8 @@ PARAMETERS = {
 }
 # What an estimator may have learned.
 LEARNED = {
-    "net_": instance(Net, Saved), "interrupted_": is_flag,
+    "net_": instance(Net, Saved), "interrupted_": is_flag, "max_epochs_": whole(0),
+    "batch_size_": whole(-1),
     "classes_": array("biufUO", 1), "n_features_in_": whole(0), "feature_names_in_": array("UO", 1),
     "feature_bank_": array("f", 2), "pretraining_history_": instance(History),
     "teachers_": listing(is_estimator), "experts_": listing(is_estimator),

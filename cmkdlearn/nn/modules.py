@@ -2,6 +2,7 @@
 
 import copy
 import inspect
+from pathlib import Path
 
 import torch
 from torch import nn
@@ -162,7 +163,8 @@ def build_classifier(module, X, kind, n_classes, preprocess=None, weight=None, /
     weight : Tensor of shape (n,), optional
         How often each sample counts in the standardisation, float64.
     **kwargs
-        For the constructor (``module__*`` of the estimator).
+        For the constructor (``module__*`` of the estimator). For timm's: ``pretrained=True`` takes
+        weights from its hub, ``checkpoint_path`` those of a file, with or without a head.
 
     Returns
     -------
@@ -197,13 +199,15 @@ def build_classifier(module, X, kind, n_classes, preprocess=None, weight=None, /
     return _split(network, X, n_classes)
 
 
-def _timm_classifier(name, X, kind, n_classes, weight, /, pretrained=False, **kwargs):
+def _timm_classifier(name, X, kind, n_classes, weight, /, pretrained=False, checkpoint_path=None,
+                     **kwargs):
     import timm
 
     if kind != "image":
         raise ValueError(f"module={name!r} is an image network, but X is a {kind}; use "
                          'module="auto" or a torch.nn.Module.')
-    small = name in ("auto", "resnet18") and max(X.shape[2:]) < SMALL_IMAGE and not pretrained
+    trained = pretrained or checkpoint_path is not None
+    small = name in ("auto", "resnet18") and max(X.shape[2:]) < SMALL_IMAGE and not trained
     if name == "auto":
         name = "resnet18"
     if not timm.is_model(name):
@@ -211,21 +215,90 @@ def _timm_classifier(name, X, kind, n_classes, weight, /, pretrained=False, **kw
                 or ["resnet18", "convnext_atto", "vit_tiny_patch16_224"])
         raise ValueError(f'module={name!r} is neither "auto" nor a timm model such as '
                          f"{', '.join(near)}.")
-    encoder = timm.create_model(name, pretrained=pretrained, num_classes=0,
-                                in_chans=X.shape[1], **kwargs)
+    if checkpoint_path is not None:
+        kwargs["pretrained_cfg_overlay"] = _weights_in(checkpoint_path, name)
+    try:
+        encoder = _timm_encoder(name, X, pretrained=trained, **kwargs)
+    except RuntimeError as error:
+        if checkpoint_path is None:
+            raise
+        raise ValueError(f"module__checkpoint_path={str(checkpoint_path)!r} does not hold the "
+                         f"weights of module={name!r}: {str(error)[:500]}") from error
     if small:
         # the stem for small images of He et al. (2016), section 4.2: 3 x 3, no early pooling
         encoder.conv1 = nn.Conv2d(X.shape[1], 64, 3, padding=1, bias=False)
         encoder.maxpool = nn.Identity()
-    if pretrained:
-        mean, std = (torch.tensor(encoder.pretrained_cfg[name])[:, None, None]
-                     for name in ("mean", "std"))
-        preprocess = Standardise(mean, std)
-    else:
-        preprocess = Standardise.of(X, kind, weight=weight)
-    # in some networks a hidden layer stands before the last one
-    width = getattr(encoder, "head_hidden_size", None) or encoder.num_features
+    preprocess = _as_pretrained(encoder.pretrained_cfg, X.shape[1]) if trained \
+        else Standardise.of(X, kind, weight=weight)
+    width = _n_features(name, encoder, preprocess(X[:2].clone()))
     return Classifier(encoder, nn.Linear(width, n_classes), preprocess)
+
+
+def _timm_encoder(name, X, **kwargs):
+    """Make a timm network without its head, for images of the size that X has."""
+    import timm
+
+    size, cfg = tuple(X.shape[2:]), timm.get_pretrained_cfg(name)
+    kwargs = {"num_classes": 0, "in_chans": X.shape[1], **kwargs}
+    if not cfg.fixed_input_size or size == cfg.input_size[1:] or "img_size" in kwargs:
+        return timm.create_model(name, **kwargs)
+    try:
+        encoder = timm.create_model(name, img_size=size, **kwargs)
+    except TypeError:  # some have the one size only
+        return timm.create_model(name, **kwargs)
+    patch = getattr(getattr(encoder, "patch_embed", None), "patch_size", None)
+    if patch and (size[0] % patch[0] or size[1] % patch[1]):
+        raise ValueError(f"module={name!r} cuts images into patches of {patch[0]} x {patch[1]}, "
+                         f"which do not fill {size[0]} x {size[1]}: resize X, or pass "
+                         "module__patch_size.")
+    return encoder
+
+
+def _weights_in(path, name):
+    """Return the weights of a file, but for the head's, so that timm takes all of them or none."""
+    import timm
+
+    if not Path(path).is_file():
+        raise FileNotFoundError(f"module__checkpoint_path={str(path)!r}: there is no such file.")
+    try:
+        weights = timm.models.load_state_dict(path)
+    except Exception as error:  # unpickling fails in many ways
+        raise ValueError(f"module__checkpoint_path={str(path)!r} cannot be read as tensors by "
+                         f"name, as torch.save and safetensors write them: {error}") from error
+    heads = timm.get_pretrained_cfg(name).classifier or ()
+    heads = (heads,) if isinstance(heads, str) else heads
+    return {"state_dict": {key: value for key, value in weights.items()
+                           if key.rpartition(".")[0] not in heads},
+            "num_classes": 0, "label_offset": 0}
+
+
+def _as_pretrained(cfg, channels):
+    """Return the standardisation of pretraining; of other channels than its, as timm has it.
+
+    There the first layer's weights are repeated, or, of a single channel, added up.
+    """
+    mean, std = (torch.tensor(cfg[name]) for name in ("mean", "std"))
+    if channels == 1:
+        mean, std = mean.mean(0, keepdim=True), std.mean(0, keepdim=True)
+    which = torch.arange(channels) % len(mean)
+    return Standardise(mean[which, None, None], std[which, None, None])
+
+
+def _n_features(name, encoder, images):
+    """Return the width of what an encoder returns, or say why it cannot read the images."""
+    size = " x ".join(map(str, images.shape[1:]))
+    with torch.inference_mode(), torch.random.fork_rng(devices=[]):
+        try:
+            # eval mode of a copy: batch statistics untouched
+            features = copy.deepcopy(encoder).eval()(images)
+        except Exception as error:
+            raise ValueError(
+                f"module={name!r} cannot read images of {size}: {error}. It was made for "
+                f"{' x '.join(map(str, encoder.pretrained_cfg['input_size']))}; resize X, or look "
+                "for what the model takes, as module__img_size or module__patch_size.") from error
+    if not isinstance(features, torch.Tensor) or features.ndim != 2:
+        raise ValueError(f"module={name!r} makes no vector of an image, which a head could read.")
+    return features.shape[1]
 
 
 def _split(network, X, n_classes):

@@ -178,7 +178,7 @@ class LFMEDistiller(TorchClassifier):
         epoch = len(self.net_.history) - 1
         if module.training:
             pace.observe(epoch, output.logits, batch.y, batch.get("weight"))
-        v = batch.ease + (1 - batch.ease) * min(1.0, epoch / max(self.max_epochs - 1, 1))
+        v = batch.ease + (1 - batch.ease) * min(1.0, epoch / max(self.max_epochs_ - 1, 1))
         ce = weighted_mean(v * F.cross_entropy(output.logits, batch.y, reduction="none",
                                                label_smoothing=self.label_smoothing), batch)
         distilled = weighted_mean(sum(

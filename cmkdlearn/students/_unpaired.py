@@ -397,7 +397,7 @@ class _Terms:
         self.la_steps = method.la_steps if method.lambda_la else 0
         if self.fa_steps:
             self.z_T, self.y_T = method._draw(self.bank, len(batch.y))
-        done = (len(net.history) - 1 - method._epochs_before) / max(method.max_epochs, 1)
+        done = (len(net.history) - 1 - method._epochs_before) / max(method.max_epochs_, 1)
         share = 1 - done if method.decay else 1.0
         self.lambda_fa, self.lambda_la = share * method.lambda_fa, share * method.lambda_la
 
