@@ -13,13 +13,20 @@ if TYPE_CHECKING:  # for editors
     from cmkdlearn.model_selection import compare
     from cmkdlearn.selection import CCHSelector
     from cmkdlearn.students import FusionClassifier, MultiTeacherDistiller, UCMKDStudent
-    from cmkdlearn.teachers import TeacherEnsemble, UnimodalTeacher, WordNetRelaxedTeacher
+    from cmkdlearn.teachers import (
+        PrecomputedTeacher,
+        PretrainedTeacher,
+        TeacherEnsemble,
+        UnimodalTeacher,
+        WordNetRelaxedTeacher,
+    )
 
 _SUBMODULES = ["alignment", "base", "datasets", "embedding", "export", "information", "inspection",
                "io", "losses", "model_selection", "nn", "preprocessing", "selection", "students",
                "teachers", "text", "theory"]
 _HOMES = {"CCHSelector": "selection", "FusionClassifier": "students",
-          "MultiTeacherDistiller": "students", "TeacherEnsemble": "teachers",
+          "MultiTeacherDistiller": "students", "PrecomputedTeacher": "teachers",
+          "PretrainedTeacher": "teachers", "TeacherEnsemble": "teachers",
           "UCMKDStudent": "students", "UnimodalTeacher": "teachers",
           "WordNetRelaxedTeacher": "teachers", "compare": "model_selection"}
 
@@ -27,6 +34,8 @@ __all__ = [
     "CCHSelector",
     "FusionClassifier",
     "MultiTeacherDistiller",
+    "PrecomputedTeacher",
+    "PretrainedTeacher",
     "TeacherEnsemble",
     "UCMKDStudent",
     "UnimodalTeacher",
