@@ -63,12 +63,13 @@ class Tapped(nn.Module):
         super().__init__()
         self.preprocess = preprocess
         self.network = network
-        self.layer = layer
+        self.place = list(network.modules()).index(layer)  # held twice, a layer is hard to keep
 
     def forward(self, x):
         """Return the :class:`~cmkdlearn.losses.Output` of a batch."""
         heard: list = []
-        hook = self.layer.register_forward_hook(lambda layer, args, output: heard.append(output))
+        layer = list(self.network.modules())[self.place]
+        hook = layer.register_forward_hook(lambda layer, args, output: heard.append(output))
         try:
             logits = self.network(self.preprocess(x))
         finally:

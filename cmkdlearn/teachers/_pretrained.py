@@ -231,10 +231,14 @@ class PretrainedTeacher(GivenTeacher):
         """Return the logits, in the network's order, and the features of samples, as arrays."""
         device = self._device(self.module_)
         network = self.module_.to(device)  # from where it was before set_params or a pickle
-        logits, features, _ = infer(lambda batch: network(batch.X), TensorData(X=data),
+        logits, features, _ = infer(lambda batch: self._output(network, batch), TensorData(X=data),
                                     device=device, batch_size=self.batch_size)
         return (check_logits(logits.float().numpy(), OUTPUT, len(self.classes_)),
                 None if features is None else features.float().numpy())
+
+    def _output(self, module, batch):
+        """Call the network on a batch."""
+        return module(batch.X)
 
     @property
     def _has_features(self):
