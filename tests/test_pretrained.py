@@ -162,7 +162,7 @@ def test_bytes_are_scaled_and_transformed_and_floats_left_alone():
             return x.flatten(1)[:, :10] - 5
 
     bytes_ = np.arange(200 * 64).reshape(200, 8, 8).astype(np.uint8)
-    t = teacher(Seen(), transform=lambda x: (x - 0.5) * 2).fit(bytes_, y)
+    t = teacher(Seen(), preprocess=lambda x: (x - 0.5) * 2).fit(bytes_, y)
     expected = (bytes_.reshape(200, 64)[:, :10] / 255 - 0.5) * 2 - 5
     assert_allclose(t.teaching_logits(bytes_), expected, atol=1e-6)
     assert_allclose(t.teaching_logits(bytes_ / 255), expected, atol=1e-6)  # as everywhere here
@@ -272,8 +272,8 @@ def test_a_network_that_does_not_go_with_the_data_is_refused(net, match):
 def test_what_is_no_network_is_refused():
     with pytest.raises(TypeError, match="module=LogisticRegression.* must be a network"):
         teacher(LogisticRegression()).fit(X, y)
-    with pytest.raises(TypeError, match="transform='no' must be callable"):
-        teacher(transform="no").fit(X, y)
+    with pytest.raises(TypeError, match="preprocess='no' must be callable"):
+        teacher(preprocess="no").fit(X, y)
     with pytest.raises(ValueError, match="batch_size=0"):
         teacher(batch_size=0).fit(X, y)
     with pytest.raises(ValueError, match="device='abacus'"):
@@ -380,7 +380,7 @@ def test_an_onnx_file_teaches(onnx_file):
     assert_array_equal(features.feature_bank_, features.encode(X))
     again = pickle.loads(pickle.dumps(features))
     assert_array_equal(again.teaching_logits(X), features.teaching_logits(X))
-    by_name = teacher(onnx_file, transform=lambda x: {"X": x}).fit(X, y)
+    by_name = teacher(onnx_file, preprocess=lambda x: {"X": x}).fit(X, y)
     assert_array_equal(by_name.teaching_logits(X), t.teaching_logits(X))
     student = MultiTeacherDistiller([("t", features)], loss="crd", **fast).fit(X, y)
     assert_allclose(student.teacher_logits_, said(net), atol=1e-5)
@@ -453,7 +453,7 @@ def test_models_of_hugging_face_teach():
     def named(x):
         return {"input_ids": x.long(), "attention_mask": (x != 0).long()}
 
-    t = teacher(of_texts, transform=named).fit(tokens, y)
+    t = teacher(of_texts, preprocess=named).fit(tokens, y)
     short = copy.deepcopy(of_texts).eval()(torch.from_numpy(tokens[::2, :4])).logits.detach()
     assert_allclose(t.teaching_logits(tokens)[::2], short, atol=1e-5)
     assert t.encode(tokens).shape == (200, 8)
@@ -572,7 +572,7 @@ def test_files_keep_networks_of_modules_and_nothing_that_runs(tmp_path):
     save(own, tmp_path / "file")
     assert_array_equal(load(tmp_path / "file", trusted={"Convolutional": Convolutional})
                        .predict(images), own.predict(images))
-    for t in (teacher(transform=torch.square), teacher(compiled("script", network()))):
+    for t in (teacher(preprocess=torch.square), teacher(compiled("script", network()))):
         with pytest.raises(TypeError, match="cannot be saved"):
             save(t.fit(X, y), tmp_path / "file")
 

@@ -213,7 +213,7 @@ PARAMETERS = {
     "random_state": is_seed, "label_smoothing": real(0, 1),
     "optimizer": lambda value: value in OPTIMISERS if inspect.isclass(value) else is_own(value),
     "module": either(text(r"[A-Za-z0-9_.]{1,128}"), instance(nn.Module), is_own),
-    "transform": either(is_none, instance(nn.Module)),
+    "preprocess": either(is_none, instance(nn.Module)),
     "augmentation": is_augmentation,
     "loss": either(one_of(*LOSSES), instance(DistillationLoss)),
     "metric": either(is_identifier, is_own),

@@ -165,8 +165,9 @@ class Onnx(nn.Module):
         floats = {put.name: NUMPY_FLOATS.get(put.type) for put in inputs}
         fed = {name: part.numpy().astype(floats.get(name) or np.float32, copy=False)
                if part.is_floating_point() else part.numpy() for name, part in x.items()}
-        return Output(*(torch.from_numpy(np.asarray(part))
-                        for part in self.session.run(self.wanted, fed)))
+        said = [torch.from_numpy(np.asarray(part))
+                for part in self.session.run(self.wanted, fed)]
+        return Output(said[0], said[1] if len(said) == 2 else None)
 
 
 def wrapped(program):

@@ -5,7 +5,8 @@ import copy
 import numpy as np
 import torch
 from sklearn.base import BaseEstimator, ClassifierMixin
-from sklearn.utils import column_or_1d
+from sklearn.utils import assert_all_finite, column_or_1d
+from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted
 
 from cmkdlearn.nn.samples import check_same_order, labels_of
@@ -51,6 +52,9 @@ class GivenTeacher(ClassifierMixin, BaseEstimator):
                              "None.")
         check_same_order(X, y)
         y = column_or_1d(y, warn=True)
+        if y.dtype.kind == "f":
+            assert_all_finite(y, input_name="y")
+            check_classification_targets(y)
         known = set(self.classes_.tolist())
         unknown = [label for label in dict.fromkeys(y.tolist()) if label not in known]
         if unknown:

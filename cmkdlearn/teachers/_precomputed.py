@@ -131,8 +131,8 @@ class PrecomputedTeacher(GivenTeacher):
             wanted = wanted[:, 0]
         if wanted.ndim != 1:
             raise ValueError(
-                f"{self._source} has shape {wanted.shape}, and must be an id for each sample: which "
-                "row of logits is whose? Put ids into X, as in X=SliceDict(image=images, "
+                f"{self._source} has shape {wanted.shape}, and must be an id for each sample: "
+                "which row of logits is whose? Put ids into X, as in X=SliceDict(image=images, "
                 'id=np.arange(len(images))), and pass modality="id".')
         known = np.arange(m) if self.ids is None else np.asarray(self.ids)
         if known.shape != (m,):

@@ -55,7 +55,7 @@ class PretrainedTeacher(GivenTeacher):
         The layer whose output, (n, d), are the features, by its name in ``named_modules()``; of an
         ONNX file the output. None: what the last linear layer reads, if the logits are what that
         says. Modules only: in a program there are no layers to be found.
-    transform : callable or torch.nn.Module, default=None
+    preprocess : callable or torch.nn.Module, default=None
         Of a batch, a float32 tensor (n, ...) on the device of the network, to what the network is
         called with: a tensor, or a dict of several by the names of its arguments. Images that come
         as bytes are in [0, 1] by then. A function by a name, rather than a lambda, can be pickled.
@@ -116,13 +116,13 @@ class PretrainedTeacher(GivenTeacher):
     module_: nn.Module
 
     def __init__(self, module, classes, *, modality=None, input_type=None, feature_layer=None,
-                 transform=None, batch_size=128, device="auto"):
+                 preprocess=None, batch_size=128, device="auto"):
         self.module = module
         self.classes = classes
         self.modality = modality
         self.input_type = input_type
         self.feature_layer = feature_layer
-        self.transform = transform
+        self.preprocess = preprocess
         self.batch_size = batch_size
         self.device = device
 
@@ -160,8 +160,8 @@ class PretrainedTeacher(GivenTeacher):
             raise TypeError(f"module={self.module!r} must be a network: a torch.nn.Module, a "
                             "module of TorchScript, a program of torch.export, or the path of an "
                             "ONNX file.")
-        if not (self.transform is None or callable(self.transform)):
-            raise TypeError(f"transform={self.transform!r} must be callable, from a batch to what "
+        if not (self.preprocess is None or callable(self.preprocess)):
+            raise TypeError(f"preprocess={self.preprocess!r} must be callable, from a batch to what "
                             "the network reads.")
         if self.batch_size != -1:
             check_number("batch_size", self.batch_size, low=1, integer=True)
@@ -173,9 +173,9 @@ class PretrainedTeacher(GivenTeacher):
         """Return the network that is asked, once it was found to go with the data."""
         if isinstance(self.module, (str, os.PathLike)):
             network = Onnx(onnx_content(self.module), self.feature_layer,
-                           Prepare(copy.deepcopy(self.transform)))
+                           Prepare(copy.deepcopy(self.preprocess)))
             return self._tried(network, probe)
-        prepare = Prepare(copy.deepcopy(self.transform))
+        prepare = Prepare(copy.deepcopy(self.preprocess))
         if isinstance(self.module, PROGRAMS):
             if self.feature_layer is not None:
                 raise ValueError(f"feature_layer={self.feature_layer!r}: in a "
@@ -204,7 +204,7 @@ class PretrainedTeacher(GivenTeacher):
             any_number = "" if isinstance(self.module, nn.Module) else \
                 " It must have been exported for any number of samples."
             raise ValueError(f"module cannot read a batch of X, of shape {tuple(probe.shape)}"
-                             f"{'' if self.transform is None else ', after transform'}."
+                             f"{'' if self.preprocess is None else ', after preprocess'}."
                              f"{any_number} {type(error).__name__}: {error}") from error
         n, k = len(probe), len(self.classes_)
         if _shape(logits) != (n, k):
