@@ -14,13 +14,20 @@ if TYPE_CHECKING:  # for editors
     from cmkdlearn.preprocessing import Modalities
     from cmkdlearn.selection import CCHSelector
     from cmkdlearn.students import FusionClassifier, MultiTeacherDistiller, UCMKDStudent
-    from cmkdlearn.teachers import TeacherEnsemble, UnimodalTeacher, WordNetRelaxedTeacher
+    from cmkdlearn.teachers import (
+        PrecomputedTeacher,
+        PretrainedTeacher,
+        TeacherEnsemble,
+        UnimodalTeacher,
+        WordNetRelaxedTeacher,
+    )
 
 _SUBMODULES = ["alignment", "base", "datasets", "embedding", "export", "information", "inspection",
                "io", "losses", "model_selection", "nn", "preprocessing", "selection", "students",
                "teachers", "text", "theory"]
 _HOMES = {"CCHSelector": "selection", "FusionClassifier": "students",
           "Modalities": "preprocessing", "MultiTeacherDistiller": "students",
+          "PrecomputedTeacher": "teachers", "PretrainedTeacher": "teachers",
           "TeacherEnsemble": "teachers", "UCMKDStudent": "students", "UnimodalTeacher": "teachers",
           "WordNetRelaxedTeacher": "teachers", "compare": "model_selection"}
 
@@ -29,6 +36,8 @@ __all__ = [
     "FusionClassifier",
     "Modalities",
     "MultiTeacherDistiller",
+    "PrecomputedTeacher",
+    "PretrainedTeacher",
     "TeacherEnsemble",
     "UCMKDStudent",
     "UnimodalTeacher",

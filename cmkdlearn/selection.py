@@ -24,7 +24,7 @@ from sklearn.utils.validation import (
 from cmkdlearn._bridge.reading import READ_AS, Reader
 from cmkdlearn._hashing import ByContent
 from cmkdlearn._labels import encode_labels, label_codes, one_label_each
-from cmkdlearn._protocol import as_teacher
+from cmkdlearn._protocol import as_teacher, refuse_bare_network
 from cmkdlearn._seeding import seeded_copy
 from cmkdlearn._validation import check_memory, check_number, check_option
 from cmkdlearn.information import mutual_information
@@ -308,6 +308,7 @@ class CCHSelector(BaseEstimator):
     # ---------------------------------------------------------------- what goes in
 
     def _check_params(self):
+        refuse_bare_network("network", self.network)
         check_option("representation", self.representation, ["cross-fit", "prefit"])
         check_option("criterion", self.criterion, CRITERIA)
         check_number("n_repeats", self.n_repeats, low=2, integer=True)
@@ -532,8 +533,9 @@ class CCHSelector(BaseEstimator):
 def _assess(selector, represent, X, y, train, test, teachers, seed, offsets):
     """Return I(h_S; Y), and I(h_T; h_S) and the evidence of each teacher, on one fold."""
     network = selector._network() if selector.representation == "cross-fit" else None
+    targets = y if selector._continuous else selector.classes_[y]
     z = {name: represent(network and ByContent(seeded_copy(network, seed + offsets[name])), part,
-                         y, train, test, selector.n_components) for name, part in X.items()}
+                         targets, train, test, selector.n_components) for name, part in X.items()}
     mi, y = selector._information(seed), y[test]
     student_label = mi(z[selector.student], y)
     pairs = [Pair(mi, z[name], z[selector.student], y, student_label,

@@ -37,6 +37,7 @@ from cmkdlearn.nn.augment import StrongAugmentation, WeakAugmentation
 from cmkdlearn.nn.inputs import INPUT_TYPES, KINDS
 from cmkdlearn.selection import Verdict
 from cmkdlearn.students import MultiTeacherDistiller  # noqa: F401  with all that may be in a file
+from cmkdlearn.teachers import PretrainedTeacher
 from cmkdlearn.text import WordNetNouns
 
 # ---------------------------------------------------------------- classes and functions
@@ -156,7 +157,7 @@ def is_data(value):
         return all(map(is_data, value.values()))
     if isinstance(value, (list, tuple, set, frozenset)):
         return all(map(is_data, value))
-    return is_scalar(value) or isinstance(value, (np.ndarray, slice, WordNetNouns))
+    return is_scalar(value) or isinstance(value, (np.ndarray, range, slice, WordNetNouns))
 
 
 def is_tensors(value):
@@ -215,6 +216,7 @@ PARAMETERS = {
     "random_state": is_seed, "label_smoothing": real(0, 1), "sampler": one_of(None, "balanced"),
     "optimizer": lambda value: value in OPTIMISERS if inspect.isclass(value) else is_own(value),
     "module": either(text(r"[A-Za-z0-9_.]{1,128}"), instance(nn.Module), is_own),
+    "preprocess": either(is_none, instance(nn.Module)),
     "augmentation": is_augmentation,
     "loss": either(one_of(*LOSSES), instance(DistillationLoss)),
     "metric": either(is_identifier, is_own),
@@ -229,8 +231,8 @@ PARAMETERS = {
 }
 # What an estimator may have learned.
 LEARNED = {
-    "net_": instance(Net, Saved), "interrupted_": is_flag, "max_epochs_": whole(0),
-    "batch_size_": whole(-1),
+    "net_": instance(Net, Saved), "module_": instance(nn.Module), "interrupted_": is_flag,
+    "max_epochs_": whole(0), "batch_size_": whole(-1),
     "classes_": array("biufUO", 1), "n_features_in_": whole(0), "feature_names_in_": array("UO", 1),
     "feature_bank_": array("f", 2), "pretraining_history_": instance(History),
     "teachers_": listing(is_estimator), "experts_": listing(is_estimator),
@@ -375,6 +377,8 @@ def _check_of(cls, name, state):
     if cls is ClassifierTeacher:
         return {**OF_TEACHER, "feature_bank_": LEARNED["feature_bank_"],
                 "feature_bank_labels_": is_data}.get(name)
+    if cls is PretrainedTeacher and name == "module":
+        return instance(nn.Module)  # and no path
     if name in cls._get_param_names():
         return PARAMETERS.get(name, is_data)
     if issubclass(cls, TorchEstimator) and name.partition("__")[0] in ("optimizer", "module"):

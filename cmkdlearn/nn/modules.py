@@ -40,9 +40,9 @@ class Classifier(nn.Module):
 class LogitsOnly(nn.Module):
     """A network of the user's that does not end in a linear layer: it has no features to share."""
 
-    def __init__(self, network):
+    def __init__(self, network, preprocess=None):
         super().__init__()
-        self.preprocess = ToFloat()
+        self.preprocess = preprocess or ToFloat()
         self.network = network
 
     def forward(self, x):
@@ -196,7 +196,7 @@ def build_classifier(module, X, kind, n_classes, preprocess=None, weight=None, /
     else:
         raise TypeError(f'module={module!r} must be "auto", the name of a timm model, or a '
                         "torch.nn.Module class or instance.")
-    return _split(network, X, n_classes)
+    return split_head(network, X, n_classes)
 
 
 def _timm_classifier(name, X, kind, n_classes, weight, /, pretrained=False, checkpoint_path=None,
@@ -301,34 +301,51 @@ def _n_features(name, encoder, images):
     return features.shape[1]
 
 
-def _split(network, X, n_classes):
-    """Take the last linear layer of a user's network off as its head, if that is what it is."""
-    probe = ToFloat()(X[:2].clone())  # a network may write to its input
+def split_head(network, X, n_classes, preprocess=None):
+    """Take the last linear layer of a user's network off as its head, if that is what it is.
+
+    Parameters
+    ----------
+    network : Module
+        From what ``preprocess`` makes of samples to logits (n, n_classes).
+    X : Tensor
+        Samples, of which two are tried.
+    n_classes : int
+    preprocess : Module, optional
+        Applied to the raw batch first; None: :class:`ToFloat`.
+
+    Returns
+    -------
+    Classifier or LogitsOnly
+        Whichever gives the same logits, bit for bit.
+    """
+    preprocess = preprocess or ToFloat()
+    probe = preprocess(X[:2].clone())  # a network may write to its input
     with torch.inference_mode():
         # eval mode of a copy: dropout off, batch statistics untouched
         try:
-            logits = copy.deepcopy(network).eval()(probe.clone())
+            logits = copy.deepcopy(network).eval()(probe)
         except Exception as error:
-            raise ValueError(f"module cannot read a batch of X, of shape {tuple(probe.shape)}: "
+            raise ValueError(f"module cannot read a batch of X, of shape {tuple(X[:2].shape)}: "
                              f"{error}") from error
-    if not isinstance(logits, torch.Tensor) or logits.shape != (len(probe), n_classes):
+    if not isinstance(logits, torch.Tensor) or logits.shape != (len(X[:2]), n_classes):
         got = tuple(logits.shape) if isinstance(logits, torch.Tensor) else type(logits).__name__
-        raise ValueError(f"module returned {got} for {len(probe)} samples of {n_classes} classes; "
+        raise ValueError(f"module returned {got} for {len(X[:2])} samples of {n_classes} classes; "
                          f"it must return logits of shape (n, {n_classes}).")
     linear = [name for name, part in network.named_modules() if isinstance(part, nn.Linear)]
     if not linear:
-        return LogitsOnly(network)
+        return LogitsOnly(network, preprocess)
     if linear == [""]:
-        return Classifier(nn.Identity(), network)
+        return Classifier(nn.Identity(), network, preprocess)
     encoder = copy.deepcopy(network)
     parent, _, name = linear[-1].rpartition(".")
     head = getattr(encoder.get_submodule(parent), name)
     setattr(encoder.get_submodule(parent), name, nn.Identity())
-    candidate = Classifier(encoder, head)
+    candidate = Classifier(encoder, head, preprocess)
     with torch.inference_mode():
         try:
             output = copy.deepcopy(candidate).eval()(X[:2].clone())
             same = output.features.ndim == 2 and torch.equal(output.logits, logits)
         except (RuntimeError, TypeError):
             same = False
-    return candidate if same else LogitsOnly(network)
+    return candidate if same else LogitsOnly(network, preprocess)

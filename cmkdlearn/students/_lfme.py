@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from cmkdlearn._protocol import fit_teacher, teaching_logits
+from cmkdlearn._protocol import fit_teacher, refuse_bare_network, teaching_logits
 from cmkdlearn._seeding import seeded_copy
 from cmkdlearn._validation import check_number
 from cmkdlearn.base import TorchClassifier
@@ -111,6 +111,7 @@ class LFMEDistiller(TorchClassifier):
 
     def _check_params(self):
         super()._check_params()
+        refuse_bare_network("expert", self.expert)
         check_number("lambda_kd", self.lambda_kd, low=0)
         check_number("temperature", self.temperature, low=0, open_low=True)
         check_number("alpha", self.alpha, low=0, high=np.nextafter(1, 0))

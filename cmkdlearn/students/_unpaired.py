@@ -12,7 +12,7 @@ from torch import nn
 from torch.func import functional_call
 
 from cmkdlearn._labels import label_codes
-from cmkdlearn._protocol import class_columns, fit_teacher
+from cmkdlearn._protocol import class_columns, fit_teacher, refuse_bare_network
 from cmkdlearn._seeding import seeded_copy
 from cmkdlearn._validation import check_number, check_option
 from cmkdlearn.alignment import (
@@ -181,6 +181,7 @@ class UCMKDStudent(TorchClassifier):
 
     def _check_params(self):
         super()._check_params()
+        refuse_bare_network("teacher", self.teacher)
         for name in ("lambda_fa", "lambda_la", "label_cost"):
             check_number(name, getattr(self, name), low=0)
         for name in ("fa_steps", "la_steps"):
