@@ -507,7 +507,7 @@ class TorchClassifier(ClassifierMixin, TorchEstimator):
 
     def _check_kind(self):
         super()._check_kind()
-        if self._augments and self._kind != "image":
+        if self._augmentation is not None and self._kind != "image":
             raise ValueError(f"augmentation={self.augmentation!r} is for images, but X holds a "
                              f"{self._kind}; use augmentation=None.")
 
@@ -710,3 +710,18 @@ class TorchTeacher(TorchClassifier):
             Labels, for a teacher that reads them; this one does not.
         """
         return self._run(X).logits
+
+    # For a student that shows it batches: what teaching_logits does, in two steps. A subclass that
+    # overrides that and not these is asked by arrays.
+
+    def _label_inputs(self, y):
+        """Return what of each sample's label the network is fed, as a tensor; None: nothing."""
+        return None
+
+    def _fed(self, X, shown=None):
+        """Return what the network is fed of a batch, as a dict of tensors.
+
+        ``X`` is as this teacher's reader gives it, ``shown`` the batch's part of
+        :meth:`_label_inputs`.
+        """
+        return {"X": X}

@@ -27,8 +27,8 @@ METRICS = ("accuracy", "macro_f1", "log_loss", "calibration_error")
 COSTS = ("fit_seconds", "ms_per_sample", "n_parameters", "n_bytes")
 # What a like-for-like comparison holds equal, besides all that begins with the prefixes
 SHARED = ("module", "modality", "augmentation", "max_epochs", "batch_size", "lr", "schedule",
-          "warmup", "optimizer", "label_smoothing", "early_stopping", "validation_fraction",
-          "n_iter_no_change")
+          "warmup", "optimizer", "label_smoothing", "mixup", "early_stopping",
+          "validation_fraction", "n_iter_no_change")
 SHARED_PREFIXES = ("module__", "optimizer__")
 
 

@@ -66,6 +66,7 @@ CASES = {
     "early stopping": (UnimodalTeacher(early_stopping=True, n_iter_no_change=3), X),
     "distilled": (MultiTeacherDistiller([("t", LogisticRegression(max_iter=1000))]), X),
     "a loss with parameters": (MultiTeacherDistiller([("t", frozen)], loss="crd"), X),
+    "mixed, and seen so": (MultiTeacherDistiller([("t", frozen)], teacher_view="same", mixup=0.4), X),
     "unpaired": (UCMKDStudent(frozen), X),
     "unpaired, two levels": (UCMKDStudent(frozen, bilevel=True, lambda_fa=1.0, lambda_la=1.0), X),
     "experts": (LFMEDistiller(shots=(19, 20)), X),

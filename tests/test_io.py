@@ -85,6 +85,9 @@ CASES = {
     "noise": (WordNetRelaxedTeacher(**words, relaxation="noise", **small), X, y),
     "MultiTeacherDistiller": (MultiTeacherDistiller([
         ("network", UnimodalTeacher(**small)), ("linear", linear)], loss="crd", **small), X, y),
+    "seen the same": (MultiTeacherDistiller([
+        ("network", UnimodalTeacher(**small)), ("linear", linear)], teacher_view="same", mixup=0.2, alpha=0.3,
+        teacher_weights={"network": 2, "linear": 1}, **small), X, y),
     "UCMKDStudent": (UCMKDStudent(UnimodalTeacher(module__hidden=(8,), **fast), lambda_la=0.1, **small),
                      X, y),
     "UCMKDStudent of an ensemble": (UCMKDStudent(TeacherEnsemble([

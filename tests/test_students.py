@@ -138,6 +138,38 @@ def test_no_weight_is_no_teacher(params):
     assert not same(student(teachers, **params).fit(X, y), plain)
 
 
+def test_alpha_shares_one_between_labels_and_teachers():
+    """L = alpha CE + (1 - alpha) KD, which is alpha times the loss with lambda = (1 - alpha) / alpha."""
+    sgd = {"optimizer": torch.optim.SGD, "max_epochs": 2}
+    shared = student(BAYES, alpha=0.2, **sgd).fit(X, FEW)
+    weighed = student(BAYES, lambda_kd=4.0, **{**sgd, "lr": 0.002}).fit(X, FEW)
+    for one, other in zip(weights(shared), weights(weighed), strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-5, atol=1e-7)
+    row = student(BAYES, alpha=0.3, lr=0, max_epochs=1).fit(X, FEW).history_[0]
+    assert row["train_loss"] == pytest.approx(0.3 * row["train_ce_loss"] + 0.7 * row["train_kd_loss"], rel=1e-5)
+    assert same(student(alpha=0.3).fit(X, y), student().fit(X, y))  # without teachers: cross-entropy
+
+
+def test_alpha_of_one_is_cross_entropy_and_of_zero_is_distillation():
+    plain = student().fit(X, FEW)
+    assert same(student(BAYES, alpha=1).fit(X, FEW), plain)
+    frozen = [("bayes", FrozenEstimator(GaussianNB().fit(X, y)))]
+    taught = student(frozen, alpha=0).fit(X, y)
+    assert same(student(frozen, alpha=0).fit(X, np.roll(y, 1)), taught)  # whatever the labels say
+    assert not same(taught, plain)
+
+
+def test_weights_by_name():
+    teachers = [("bayes", GaussianNB()), ("fixed", Fixed())]
+    listed = student(teachers, teacher_weights=[3, 1]).fit(X, y)
+    assert same(student(teachers, teacher_weights={"fixed": 1, "bayes": 3}).fit(X, y), listed)
+    search = GridSearchCV(student(teachers, max_epochs=1), {
+        "teacher_weights": [None, {"bayes": 1, "fixed": 0}, {"bayes": 1, "fixed": 2}]}, cv=2,
+        error_score="raise").fit(X, y)
+    assert np.isfinite(search.cv_results_["mean_test_score"]).all()
+    assert same(clone(search.best_estimator_).fit(X, y), search.best_estimator_)
+
+
 def test_a_teacher_of_no_weight_is_not_there():
     two = student([("bayes", GaussianNB()), ("fixed", Fixed())], teacher_weights=[2, 0]).fit(X, y)
     assert same(two, student(BAYES).fit(X, y))
@@ -460,6 +492,11 @@ def test_the_grid_search_of_the_quickstart_in_small(tmp_path):
     ({"loss": "kdd"}, ValueError, "loss='kdd' is unknown. Did you mean 'kd'"),
     ({"loss": print}, TypeError, "must be a name"),
     ({"teacher_weights": [1, 2]}, ValueError, r"teacher_weights=\[1, 2\] must hold 1 non-negative"),
+    ({"teacher_weights": {"other": 1}}, ValueError, r"teacher_weights=\{'other': 1\} must hold one .* \['counts'\]"),
+    ({"teacher_weights": {}}, ValueError, r"teacher_weights=\{\} must hold one weight for each"),
+    ({"teacher_weights": {"counts": -1}}, ValueError, r"teacher_weights=\{'counts': -1\} must hold 1 non-negative"),
+    ({"alpha": 1.1}, ValueError, r"alpha=1.1 is out of range; it must be a number in \[0, 1\]"),
+    ({"alpha": 0.5, "lambda_kd": 2}, ValueError, "alpha=0.5 and lambda_kd=2 both weigh the teachers"),
     ({"teacher_weights": [-1]}, ValueError, r"teacher_weights=\[-1\] must hold 1"),
     ({"teacher_weights": [0]}, ValueError, "not all of them zero"),
     ({"teacher_weights": ["a"]}, ValueError, r"teacher_weights=\['a'\] must hold 1"),

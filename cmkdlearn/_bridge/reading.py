@@ -1,8 +1,10 @@
 """What a network is fed: one modality of X, checked, in its canonical layout, dtype and unit."""
 
+import functools
 import warnings
 
 import numpy as np
+import torch
 from sklearn.base import BaseEstimator
 from sklearn.utils import check_array
 from sklearn.utils.validation import validate_data
@@ -78,6 +80,34 @@ class Reader(BaseEstimator):
         lazy = lazily(X, self.input_type or as_fitted, checked, reading)
         return as_tensor(checked(X)[0]) if lazy is None else lazy
 
+    def follow(self, other, dtype):
+        """Return the function from batches that another reader has read to what this one reads.
+
+        Parameters
+        ----------
+        other : Reader
+            Of the same modality.
+        dtype : torch.dtype
+            Of the batches.
+
+        Raises
+        ------
+        ValueError
+            If they read data of different kinds, shapes or units.
+        """
+        if (other.kind, other.shape) != (self.kind, self.shape):
+            raise ValueError(f"It was fitted on a {self.kind} of shape {self.shape} per sample, "
+                             f"but is to read a {other.kind} of shape {other.shape}.")
+        if self.kind != "image":  # what reads doubles reads single precision too
+            narrow = torch.float32 if self.dtype == "float32" else dtype
+            return functools.partial(_converted, dtype=narrow, divisor=1)
+        if dtype == torch.uint8:
+            extremes = np.array([0, BYTE], dtype=np.uint8)
+        else:  # bytes that came as floating-point numbers are in [0, 1]
+            extremes = np.array((0, 1) if other.dtype == "uint8" else other.reach, np.float32)
+        read, divisor = self._image(extremes, reset=False)
+        return functools.partial(_converted, dtype=as_tensor(read).dtype, divisor=divisor)
+
     def refuse_other_units(self):
         """Refuse images that a pretrained network would misread: neither bytes nor in [0, 1]."""
         low, high = self.reach
@@ -152,6 +182,11 @@ class Reader(BaseEstimator):
         if high <= WITHIN:
             return X.astype(np.float32, copy=False), 1
         return X.astype(np.float32) / np.float32(BYTE), BYTE
+
+
+def _converted(batch, dtype, divisor):
+    batch = batch.to(dtype)
+    return batch if divisor == 1 else batch / divisor
 
 
 def _say(what):

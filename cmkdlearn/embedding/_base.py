@@ -88,7 +88,38 @@ class Embedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator)
         return self._embed(
             key=lambda: {"images": array_digest(images)}, n=len(images), bar=bar,
             encode=lambda network, start, stop: network.encode_image(
-                _unit_rgb(images[start:stop], device)))
+                _unit_rgb(_own_tensor(images[start:stop]), device)))
+
+    def embed_batch(self, images):
+        """Embed a batch of images that is a tensor, as a network is trained on.
+
+        Nothing is looked up or kept in ``memory``: augmented images do not come again.
+
+        Parameters
+        ----------
+        images : Tensor of shape (n, C, H, W), uint8 or floating-point in [0, 1]
+            Grey or RGB, on any device.
+
+        Returns
+        -------
+        V : Tensor of shape (n, d), float32
+            One unit vector an image, on the embedder's device, without a gradient.
+
+        Raises
+        ------
+        ValueError
+            On another shape, or values outside of [0, 1].
+        """
+        if images.ndim != 4 or images.shape[1] not in (1, 3):
+            raise ValueError(f"A batch of images has shape (n, 1, H, W) or (n, 3, H, W); this one "
+                             f"has {tuple(images.shape)}.")
+        if images.is_floating_point():
+            _check_range([torch.stack(images.aminmax()).cpu()])
+        device = resolve_device(self.device)
+        network = self._network(device)
+        with torch.no_grad(), torch.autocast(device.type, enabled=device.type == "cuda"):
+            return torch.cat([F.normalize(network.encode_image(_unit_rgb(part, device)).float())
+                              for part in images.split(self.batch_size)])
 
     def encode_text(self, texts):
         """Embed texts.
@@ -197,12 +228,16 @@ def _check_range(chunks):
                          "standardisation is the embedder's own business.")
 
 
-def _unit_rgb(images, device):
-    """Bring a batch to the device as RGB (b, 3, H, W), float32 in [0, 1]."""
+def _own_tensor(images):
+    """Copy images into a tensor, uint8 or float32."""
     dtype = np.uint8 if images.dtype == np.uint8 else np.float32
-    batch = torch.from_numpy(np.array(images, dtype=dtype, order="C")).to(device, non_blocking=True)
-    if dtype == np.uint8:
-        batch = batch.float() / 255
+    return torch.from_numpy(np.array(images, dtype=dtype, order="C"))
+
+
+def _unit_rgb(batch, device):
+    """Bring a batch to the device as RGB (b, 3, H, W), float32 in [0, 1]."""
+    batch = batch.to(device, non_blocking=True)
+    batch = batch.float() / 255 if batch.dtype == torch.uint8 else batch.float()
     return batch.expand(-1, 3, -1, -1)
 
 

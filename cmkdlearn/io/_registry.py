@@ -217,7 +217,7 @@ PARAMETERS = {
     "optimizer": lambda value: value in OPTIMISERS if inspect.isclass(value) else is_own(value),
     "module": either(text(r"[A-Za-z0-9_.]{1,128}"), instance(nn.Module), is_own),
     "preprocess": either(is_none, instance(nn.Module)),
-    "augmentation": is_augmentation,
+    "augmentation": is_augmentation, "mixup": real(0), "teacher_view": one_of("clean", "same"),
     "loss": either(one_of(*LOSSES), instance(DistillationLoss)),
     "metric": either(is_identifier, is_own),
     "estimator": either(is_identifier, is_estimator),

@@ -12,8 +12,11 @@ from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
+from sklearn.utils import Bunch
+from torch.distributions import Gamma
 
 from cmkdlearn._validation import check_number, check_option
+from cmkdlearn.nn.data import each
 
 __all__ = ["StrongAugmentation", "WeakAugmentation"]
 
@@ -229,6 +232,60 @@ class StrongAugmentation(_Augmentation):
 
 
 NAMED = {"strong": StrongAugmentation, "weak": WeakAugmentation}
+
+
+def mix(batch, alpha):
+    r"""Mix each sample of a batch with another one, as mixup [1]_ does.
+
+    :math:`x' = \lambda x + (1 - \lambda) x_{other}`. Labelled samples are mixed among themselves,
+    and so are unlabelled ones: a mixture has labels, or it has none.
+
+    Parameters
+    ----------
+    batch : Bunch of Tensor
+        ``X`` (n, ...) and the codes ``y`` (n,), -1 for a sample without a label, and what else
+        belongs to the samples, tensors or tuples of them.
+    alpha : float
+        Above 0; :math:`\lambda \sim \mathrm{Beta}(\alpha, \alpha)`, one a batch.
+
+    Returns
+    -------
+    Bunch of Tensor
+        ``X`` mixed, in the dtype that it had (bytes are rounded); ``share`` (n,), which is
+        :math:`\lambda`; and by ``other_`` and its name, what belongs to the sample that each one
+        was mixed with.
+
+    References
+    ----------
+    .. [1] Zhang, Cisse, Dauphin, Lopez-Paz. "mixup: Beyond Empirical Risk Minimization", ICLR 2018.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from sklearn.utils import Bunch
+    >>> from cmkdlearn.nn.augment import mix
+    >>> from cmkdlearn.nn.data import seeded
+    >>> with seeded(0):
+    ...     mixed = mix(Bunch(X=torch.tensor([[0.0], [1.0]]), y=torch.tensor([0, 1])), alpha=1)
+    >>> by_hand = mixed.share * mixed.y + (1 - mixed.share) * mixed.other_y
+    >>> torch.allclose(mixed.X[:, 0], by_hand)
+    True
+    """
+    n, y = len(batch.X), batch.y
+    # torch's own Beta would give 1/2 where both of its gamma variates underflow
+    gamma = Gamma(torch.full((2,), alpha + 1.0, dtype=torch.float64), 1.0).sample()
+    share = float((gamma.log() + torch.rand(2, dtype=torch.float64).log() / alpha).softmax(0)[0])
+    order = torch.randperm(n).to(y.device)
+    unlabelled = (y < 0).int()
+    other = torch.empty_like(order)
+    # a random order of the labelled samples beside them, and of the others beside the others
+    other[unlabelled.argsort(stable=True)] = order[unlabelled[order].argsort(stable=True)]
+    others = {f"other_{name}": each(value, lambda t: t[other])
+              for name, value in batch.items() if name != "X"}
+    dtype, X = batch.X.dtype, batch.X.to(torch.promote_types(batch.X.dtype, torch.float32))
+    X = torch.lerp(X[other], X, share)  # stays between the two, to the last bit
+    X = X.round().to(dtype) if dtype == torch.uint8 else X
+    return Bunch(**{**batch, **others, "X": X, "share": torch.full((n,), share, device=y.device)})
 
 
 def crop_and_flip(images, padding, flip):

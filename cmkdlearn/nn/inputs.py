@@ -65,6 +65,35 @@ def canonical(X, input_type=None):
     return (X if first else np.moveaxis(X, -1, 1)), "image"
 
 
+def as_given(X, shape, input_type=None):
+    """Bring samples from the canonical layout back to the one they were given in.
+
+    Parameters
+    ----------
+    X : ndarray of shape (n, ...)
+        As :func:`canonical` returns it.
+    shape : tuple of int
+        Of what :func:`canonical` was given; the number of samples is not looked at.
+    input_type : str, optional
+        As for :func:`canonical`.
+
+    Returns
+    -------
+    ndarray of shape (n, *shape[1:])
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from cmkdlearn.nn.inputs import as_given, canonical
+    >>> X = np.zeros((5, 28, 30, 3), dtype=np.uint8)
+    >>> as_given(canonical(X)[0][:2], X.shape).shape
+    (2, 28, 30, 3)
+    """
+    if X.ndim == len(shape) == 4 and (input_type == "channels_last" or X.shape[1:] != shape[1:]):
+        X = np.moveaxis(X, 1, -1)
+    return X.reshape(len(X), *shape[1:])
+
+
 def as_images(X, input_type=None):
     """Return ``X`` as images (n, C, H, W), or say why it cannot be read as such.
 

@@ -2,6 +2,7 @@
 
 import copy
 import inspect
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,6 +10,7 @@ import torch
 from joblib import Parallel, delayed
 from sklearn.frozen import FrozenEstimator
 from sklearn.model_selection import check_cv
+from sklearn.utils import Bunch
 
 from cmkdlearn._bridge.inference import infer
 from cmkdlearn._hashing import content_hash
@@ -21,12 +23,14 @@ from cmkdlearn._protocol import (
     needs_labels,
     teaching_logits,
 )
-from cmkdlearn._validation import check_memory, check_number
+from cmkdlearn._validation import check_memory, check_number, check_option
 from cmkdlearn.base import TorchClassifier, reads_one_tensor
 from cmkdlearn.losses import LOSSES, Output, get_loss
+from cmkdlearn.nn.augment import mix
 from cmkdlearn.nn.data import TensorData
 from cmkdlearn.nn.features import with_feature_maps
 from cmkdlearn.nn.samples import take
+from cmkdlearn.students._view import View, check_modality, features_of, side_by_side
 from cmkdlearn.teachers._composition import TeacherComposition
 
 
@@ -62,15 +66,31 @@ class MultiTeacherDistiller(TorchClassifier, TeacherComposition):
         ``0.5 * get_loss("dkd") + get_loss("rkd")``.
     lambda_kd : float, default=1.0
         :math:`\lambda \ge 0`, the weight of the teachers.
+    alpha : float, default=None
+        In [0, 1], in place of ``lambda_kd``, which stays at 1 then: the loss is
+        :math:`\alpha \mathrm{CE} + (1 - \alpha) \mathrm{KD}`, which is :math:`\alpha` times the one
+        above with :math:`\lambda = (1 - \alpha) / \alpha`. At 1 only labels teach, at 0 only
+        teachers. It is not the :math:`\alpha` of [1]_, a share of class names among texts.
     temperature : float, default=4.0
         :math:`\tau > 0`, for a loss given by name, if it has one.
-    teacher_weights : array-like of shape (n_teachers,), default=None
-        :math:`w_k \ge 0`, normalised to sum to one; None weighs all alike.
+    teacher_weights : array-like of shape (n_teachers,) or dict of str to float, default=None
+        :math:`w_k \ge 0`, in the order of the teachers or by their names, normalised to sum to one;
+        None weighs all alike.
     augmentation : {None, "weak", "strong"} or callable, default=None
-        Of the student's images; the teachers see them as they are.
+        Of the student's images.
+    mixup : float, default=0.0
+        Mixup [2]_ of a batch, after its augmentation, tables and sequences too:
+        :math:`x' = s x_i + (1 - s) x_j`, with :math:`s \sim \mathrm{Beta}(m, m)` for this m, one a
+        batch. Labels are mixed alike, :math:`s \mathrm{CE}(y_i) + (1 - s) \mathrm{CE}(y_j)`, and so
+        is what the teachers say; see the notes. 0 mixes nothing.
+    teacher_view : {"clean", "same"}, default="clean"
+        "clean": teachers say once what they think of the images as they are, and the student is
+        asked to say it of the changed ones. "same": they see what the student sees, augmented and
+        mixed alike, in every batch anew [3]_. That costs their forward pass in each epoch, and they
+        have to read the student's modality.
     cv : int or cross-validation splitter, default=None
         Teach by out-of-fold logits: a labelled sample is taught by teachers that were not fitted
-        on it. Frozen teachers are not refitted.
+        on it. Frozen teachers are not refitted. Not with ``teacher_view="same"``.
     memory : str, os.PathLike or joblib.Memory, default=None
         Where fitted teachers and their logits are kept, so that candidates of a grid search
         that share a teacher's setting share the teacher. Teachers with ``random_state=None``
@@ -86,9 +106,11 @@ class MultiTeacherDistiller(TorchClassifier, TeacherComposition):
     named_teachers_ : Bunch
         The same by name.
     teacher_logits_ : ndarray of shape (n, n_classes), float32
-        What the student was shown: :math:`\bar z` of the training samples.
+        What the student was shown: :math:`\bar z` of the training samples. Not where the teachers'
+        view is "same": there it was shown something else each time.
     history_ : skorch.history.History
-        ``train_loss``, ``train_ce_loss`` and ``train_kd_loss`` (before :math:`\lambda`) an epoch.
+        ``train_loss``, ``train_ce_loss`` and ``train_kd_loss`` (both before they are weighed) an
+        epoch.
 
     Notes
     -----
@@ -101,15 +123,31 @@ class MultiTeacherDistiller(TorchClassifier, TeacherComposition):
     all labelled samples, also where ``cv`` asks for out-of-fold logits: the features of two fits
     have nothing in common. Maps are kept for all samples, in half precision.
 
-    Whatever the teachers say is worked out once, of the images as they are. Where the student's
-    are augmented, a loss of logits or features asks it to say of a changed image what the teacher
-    said of the original; a loss that compares feature maps pixel by pixel had better go without
-    crops and flips.
+    In the clean view, a loss of logits or features asks the student to say of a changed image what
+    the teacher said of the original; one that compares feature maps pixel by pixel had better go
+    without crops and flips. In the same view it may have them. Networks are then fed the student's
+    batches as they are, and a :class:`~cmkdlearn.teachers.WordNetRelaxedTeacher` has its embedder
+    embed them, without a look at its cache; other teachers are asked by arrays in the layout of
+    ``X``, on the CPU. Teachers stay as they were fitted, in evaluation mode. The samples that
+    ``early_stopping`` sets aside are neither augmented nor mixed, for either side. Without
+    augmentation and mixup, the two views give the same student.
+
+    Mixtures are of labelled samples, which carry the cross-entropy of both, or of unlabelled ones,
+    which carry none. In the same view the teachers see the mixture. In the clean view the loss
+    is mixed, :math:`s \mathrm{KD}(z', \bar z_i) + (1 - s) \mathrm{KD}(z', \bar z_j)` for the
+    student's :math:`z'`; its gradient is that of the divergence from mixed probabilities, as for
+    labels. Losses that read the label are refused, and in the clean view those that compare samples
+    with each other. In the same view no teacher is shown a label, for a mixture has none of its
+    own: one that only reads class names is refused, and one that reads some is shown relaxed text.
 
     References
     ----------
     .. [1] Guo et al. "Crossmodal Knowledge Distillation with WordNet-Relaxed Text Embeddings
        for Robust Image Classification".
+    .. [2] Zhang, Cisse, Dauphin, Lopez-Paz. "mixup: Beyond Empirical Risk Minimization",
+       ICLR 2018.
+    .. [3] Beyer, Zhai, Royer, Markeeva, Anil, Kolesnikov. "Knowledge distillation: A good teacher
+       is patient and consistent", CVPR 2022.
 
     Examples
     --------
@@ -123,15 +161,19 @@ class MultiTeacherDistiller(TorchClassifier, TeacherComposition):
     """
 
     _takes_unlabelled = True
+    _view: View | None = None  # while training, where teachers see what the student sees
 
     def __init__(self, teachers=(), *, module="auto", modality=None, loss="kd", lambda_kd=1.0,
-                 temperature=4.0, teacher_weights=None, augmentation=None, cv=None, memory=None,
-                 **training):
+                 alpha=None, temperature=4.0, teacher_weights=None, augmentation=None, mixup=0.0,
+                 teacher_view="clean", cv=None, memory=None, **training):
         self.teachers = teachers
         self.loss = loss
         self.lambda_kd = lambda_kd
+        self.alpha = alpha
         self.temperature = temperature
         self.teacher_weights = teacher_weights
+        self.mixup = mixup
+        self.teacher_view = teacher_view
         self.cv = cv
         self.memory = memory
         super().__init__(module, modality=modality, augmentation=augmentation, **training)
@@ -140,12 +182,43 @@ class MultiTeacherDistiller(TorchClassifier, TeacherComposition):
         super()._check_params()
         self._check_teachers()
         check_number("lambda_kd", self.lambda_kd, low=0)
+        if self.alpha is not None:
+            check_number("alpha", self.alpha, low=0, high=1)
+            if self.lambda_kd != 1:
+                raise ValueError(f"alpha={self.alpha!r} and lambda_kd={self.lambda_kd!r} both weigh"
+                                 " the teachers; leave lambda_kd at 1, or alpha at None.")
+        check_option("teacher_view", self.teacher_view, ("clean", "same"))
+        check_number("mixup", self.mixup, low=0)
+        self._augments = self._augments or self.mixup > 0
         loss = self._criterion()
+        if self.teachers:
+            self._check_view(loss)
         last = self.net_.criterion_ if self._goes_on() else None
         if last is not None and list(last.parameters()) and repr(loss) != repr(last):
             raise ValueError(f"warm_start=True goes on with the parameters of {last!r}, which "
                              f"loss={self.loss!r} does not have; use warm_start=False.")
         self._weights()
+
+    def _check_view(self, loss):
+        same = self.teacher_view == "same"
+        if same and self.cv is not None:
+            raise ValueError(f"cv={self.cv!r} teaches by logits that are worked out once, and "
+                             "teacher_view='same' asks the teachers anew in every batch; use "
+                             "cv=None or teacher_view='clean'.")
+        if not self.mixup:
+            return
+        if loss.needs_labels:
+            raise ValueError(f"mixup={self.mixup!r}: loss={self.loss!r} reads the label, and a "
+                             "mixture has not one; use mixup=0, or a loss that reads none, such as "
+                             "'kd'.")
+        if not same and loss.min_samples > 1:
+            raise ValueError(f"mixup={self.mixup!r}: loss={self.loss!r} compares the samples of a "
+                             "batch, of which the teachers have seen none; use mixup=0 or "
+                             "teacher_view='same'.")
+        for name, teacher in self.teachers if same else ():
+            if needs_labels(teacher):
+                raise ValueError(f"mixup={self.mixup!r}: teacher {name!r} only reads class names, "
+                                 "and a mixture has not one; use mixup=0 or teacher_view='clean'.")
 
     def _criterion(self):
         named = LOSSES.get(self.loss) if isinstance(self.loss, str) else None
@@ -172,18 +245,25 @@ class MultiTeacherDistiller(TorchClassifier, TeacherComposition):
         with torch.inference_mode():  # eval mode of a copy: batch statistics untouched
             student = copy.deepcopy(module).eval()(data["X"][:rows].clone().to(device))
         with torch.random.fork_rng(devices=[]):  # so that batches do not depend on the loss
-            loss.build(student.map(torch.Tensor.cpu), data["teacher"])
+            loss.build(student.map(torch.Tensor.cpu), data["teacher"] if self._view is None
+                       else self._view.clean)
         if self._goes_on() and list(loss.parameters()):
             raise ValueError(f"loss={self.loss!r} has parameters that the optimiser of the last "
                              "fit does not know; use warm_start=False.")
         return loss.to(device)
 
     def _weights(self):
-        n = len(self.teachers)
-        if self.teacher_weights is None:
+        n, given = len(self.teachers), self.teacher_weights
+        if given is None:
             return np.full(n, 1 / max(n, 1))
+        if isinstance(given, Mapping):
+            names = [name for name, _ in self.teachers]
+            if set(given) != set(names):
+                raise ValueError(f"teacher_weights={given!r} must hold one weight for each of the "
+                                 f"teachers {names}.")
+            given = [given[name] for name in names]
         try:
-            weights = np.asarray(self.teacher_weights, dtype=float)
+            weights = np.asarray(given, dtype=float)
         except (TypeError, ValueError):
             weights = np.empty(())
         if weights.shape != (n,) or not np.isfinite(weights).all() or (weights < 0).any() \
@@ -194,11 +274,12 @@ class MultiTeacherDistiller(TorchClassifier, TeacherComposition):
 
     def _prepare(self, X, y, data):
         self.teachers_ = []
+        self.__dict__.pop("teacher_logits_", None)  # the last fit's
         if not self.teachers:
             return {}
-        loss = self._criterion()
+        loss, weights, same = self._criterion(), self._weights(), self.teacher_view == "same"
         loss.check_classes(len(self.classes_))
-        for name, teacher in self.teachers:
+        for (name, teacher), weight in zip(self.teachers, weights, strict=True):
             _check_gives(name, teacher, loss.needs, self.loss)
             if needs_labels(teacher) and not labelled_mask(y).all():
                 raise ValueError(
@@ -207,15 +288,21 @@ class MultiTeacherDistiller(TorchClassifier, TeacherComposition):
                     "label (a WordNetRelaxedTeacher with relaxed_proportion above 0, say).")
             if isinstance(teacher, FrozenEstimator):
                 class_columns(name, as_teacher(teacher), self.classes_)
+            if same and weight > 0:
+                check_modality(name, teacher, self, X)
         teach = check_memory(self.memory).cache(_teach)
         z_bar = 0
-        for (name, teacher), weight in zip(self._seeded_teachers(), self._weights(), strict=True):
+        for (name, teacher), weight in zip(self._seeded_teachers(), weights, strict=True):
             ask = _teach if isinstance(teacher, FrozenEstimator) else teach
             lesson = _Lesson(name, teacher, X, y, data.get("weight"), self.classes_, self.cv,
                              self.modality)
             fitted, logits = ask(lesson)
             self.teachers_.append(fitted)
             z_bar = z_bar + np.float32(weight) * logits  # eq. 1
+        if same:
+            self._view = View(self._heard(), self, X, None if self.mixup else y, data, loss.needs,
+                              z_bar)
+            return {"shown": self._view.shown}
         self.teacher_logits_ = z_bar
         return {"teacher": self._said(X, z_bar)}
 
@@ -225,26 +312,60 @@ class MultiTeacherDistiller(TorchClassifier, TeacherComposition):
         z_bar = sum(np.float32(weight) * teaching_logits(name, teacher, X, y, self.classes_)
                     for (name, _), teacher, weight
                     in zip(self.teachers, self.teachers_, self._weights(), strict=True))
-        return {"teacher": self._said(X, z_bar)}
+        return {"teacher": self._said(X, z_bar)}  # nothing is changed at random here
 
     def _said(self, X, z_bar):
         """Return the teachers' Output: their mean logits, and what else the loss needs."""
-        heard = [(name, teacher) for (name, _), teacher, weight
-                 in zip(self.teachers, self.teachers_, self._weights(), strict=True) if weight > 0]
-        needs = self._criterion().needs
+        heard, needs = self._heard(), self._criterion().needs
         return Output(
             torch.from_numpy(z_bar),
-            _side_by_side(_features, heard, X) if "features" in needs else None,
-            _side_by_side(_feature_maps, heard, X) if "feature_maps" in needs else None)
+            _of_each(features_of, heard, X) if "features" in needs else None,
+            _of_each(_feature_maps, heard, X) if "feature_maps" in needs else None)
+
+    def _heard(self):
+        """Return the names, the fitted teachers and the weights of those that have any."""
+        return [(name, teacher, weight) for (name, _), teacher, weight
+                in zip(self.teachers, self.teachers_, self._weights(), strict=True) if weight > 0]
+
+    def _augment(self, batch):
+        if self._augmentation is not None:
+            batch = super()._augment(batch)
+        return mix(batch, self.mixup) if self.mixup else batch
 
     def _loss(self, module, batch, output):
-        ce = self._cross_entropy(output, batch)
+        ce = _of_mixed(batch, lambda part: self._cross_entropy(output, part))
         if not self.teachers_:
             return {"loss": ce}
-        loss = self.net_.criterion_
-        weight = batch.get("weight") if loss.takes_weights else None
-        kd = loss(output, batch.teacher, batch.y, weight)  # eq. 2
-        return {"loss": ce + self.lambda_kd * kd, "ce": ce, "kd": kd}  # eq. 3
+        distil = self.net_.criterion_
+
+        def taught(said, part, y):
+            weight = part.get("weight") if distil.takes_weights else None
+            return distil(output, said, y, weight)
+
+        if "teacher" in batch:
+            kd = _of_mixed(batch, lambda part: taught(part.teacher, part, part.y))  # eq. 2
+        else:  # what the student sees is shown to them
+            said = self._view(batch)
+            kd = _of_mixed(batch, lambda part: taught(said, part, None if self.mixup else part.y))
+        if self.alpha is None:
+            loss = ce + self.lambda_kd * kd  # eq. 3
+        else:
+            loss = self.alpha * ce + (1 - self.alpha) * kd
+        return {"loss": loss, "ce": ce, "kd": kd}
+
+    def _remember(self, data, y):
+        self.__dict__.pop("_view", None)
+        super()._remember(data, y)
+
+
+def _of_mixed(batch, loss):
+    """Return the loss of a batch; of mixtures, that of both sides by their shares."""
+    if "share" not in batch:
+        return loss(batch)
+    share = batch.share[0]
+    other = Bunch(**{name.removeprefix("other_"): value for name, value in batch.items()
+                      if name.startswith("other_")})
+    return share * loss(batch) + (1 - share) * loss(other)
 
 
 def _check_gives(name, teacher, needs, loss):
@@ -258,29 +379,16 @@ def _check_gives(name, teacher, needs, loss):
                          "network such as UnimodalTeacher's has.")
 
 
-def _side_by_side(ask, teachers, X):
-    """Concatenate what several teachers say, along the features or the channels."""
+def _of_each(ask, teachers, X):
+    """Put side by side what several teachers say, or tell which one has nothing to say."""
     answers = []
-    for name, teacher in teachers:
+    for name, teacher, _ in teachers:
         try:
             answers.append(ask(teacher, X))
         except (ValueError, AttributeError) as error:
             raise ValueError(f"Teacher {name!r} cannot give what the loss needs. "
                              f"{error}") from error
-    if not isinstance(answers[0], tuple):
-        return torch.cat(answers, dim=1)
-    sizes = {tuple(tuple(map.shape[2:]) for map in maps) for maps in answers}
-    if len(sizes) > 1:
-        raise ValueError(f"The teachers' feature maps have different sizes, {sorted(sizes)}; a "
-                         "loss that compares maps needs one teacher, or several of one kind.")
-    return tuple(torch.cat(maps, dim=1) for maps in zip(*answers, strict=True))
-
-
-def _features(teacher, X):
-    features = torch.from_numpy(np.asarray(teacher.encode(X), dtype=np.float32))
-    if not features.isfinite().all():
-        raise ValueError("Its features are NaN or infinite.")
-    return features
+    return side_by_side(answers)
 
 
 def _feature_maps(teacher, X):

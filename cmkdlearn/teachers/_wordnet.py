@@ -18,7 +18,7 @@ from torch import nn
 from cmkdlearn._labels import label_codes
 from cmkdlearn._validation import check_number, check_option
 from cmkdlearn.base import TorchTeacher
-from cmkdlearn.nn.data import as_tensor, weighted_mean
+from cmkdlearn.nn.data import as_array, as_tensor, weighted_mean
 from cmkdlearn.nn.modules import Standardise, build_classifier
 from cmkdlearn.nn.samples import first_sample, is_dataset, is_mapped, select_modality
 from cmkdlearn.text import DEFAULT_TEMPLATES, WordNetNouns, WordNetRelaxer, encode_prompts
@@ -169,13 +169,13 @@ class WordNetRelaxedTeacher(TorchTeacher):
     def _read(self, X, reset):
         X = self._checked(X, reset)
         # of the fit, embedded in _prepare, once labels and names are known to be good
-        return {"X": X} if reset else self._with_text(X)
+        return {"X": X} if reset else self._fed(X)
 
     def _read_validation(self, X):
         return {"X": self._checked(X, reset=False)}
 
     def _beside(self, X, y, data):
-        return self._with_text(data["X"])
+        return self._fed(data["X"])
 
     def _checked(self, X, reset):
         if self.embedder is None:
@@ -191,12 +191,12 @@ class WordNetRelaxedTeacher(TorchTeacher):
                 X = validate_data(self, X, reset=reset, allow_nd=True, dtype="numeric")
         return X
 
-    def _with_text(self, X):
-        """Return the embeddings of images, and of the text that goes with each."""
+    def _fed(self, X, shown=None):
+        """Return the embeddings of images, and the text that goes with them."""
         data = {"X": self._embed(X)}
         if self.use_text:
             data["relaxed"] = self._relaxed_text(data["X"])
-            data["shown"] = torch.full((len(X),), RELAXED)
+            data["shown"] = torch.full((len(X),), RELAXED) if shown is None else shown
         return data
 
     @property
@@ -205,9 +205,14 @@ class WordNetRelaxedTeacher(TorchTeacher):
         return "table" if self.embedder is not None else super()._kind
 
     def _embed(self, X):
-        """Return the image embeddings, L2-normalised."""
-        V = X if self.embedder is None else self.embedder.transform(X)
-        V = np.asarray(V, dtype=np.float32)
+        """Return the image embeddings, L2-normalised; a tensor is a batch of a student's."""
+        if self.embedder is None:
+            V = X
+        elif isinstance(X, torch.Tensor):
+            V = self.embedder.embed_batch(X)
+        else:
+            V = self.embedder.transform(X)
+        V = np.asarray(as_array(V), dtype=np.float32)
         if V.ndim != 2 or len(V) != len(X) or not np.isfinite(V).all():
             raise ValueError(f"embedder.transform returned an array of shape {V.shape} for "
                              f"{len(X)} samples, or values that are not finite; it must return "
@@ -406,7 +411,12 @@ class WordNetRelaxedTeacher(TorchTeacher):
         if y is None or not self.use_text:
             return {}
         check_consistent_length(select_modality(X, self.modality, fitting=False), y)
-        return {"shown": self._shown(torch.from_numpy(label_codes(y, self.classes_)))}
+        return {"shown": self._label_inputs(y)}
+
+    def _label_inputs(self, y):
+        if y is None or not self.use_text:
+            return None
+        return self._shown(torch.from_numpy(label_codes(y, self.classes_)))
 
     def score_with_labels(self, X, y):
         """Return the leaky accuracy: that of a teacher who is given text as in training.
