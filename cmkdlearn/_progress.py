@@ -7,7 +7,8 @@ PATIENCE = 10  # seconds that pass without a word
 
 def watched():
     """Tell whether what is printed to standard error is read as it comes."""
-    return sys.stderr is not None and (sys.stderr.isatty() or "ipykernel" in sys.modules)
+    return sys.stderr is not None and (
+        sys.stderr.isatty() or type(sys.stderr).__module__.startswith("ipykernel"))
 
 
 def progress(what, total, unit, verbose):

@@ -5,7 +5,8 @@ import time
 
 from skorch.callbacks import PrintLog
 
-LONG = 10  # seconds, above which a fit says that it takes so long
+from cmkdlearn._progress import PATIENCE, watched
+
 FIRST_LOOK = 1  # second, after which the first steps tell what the others will take
 
 
@@ -22,7 +23,7 @@ class Progress(PrintLog):
 
     def on_train_begin(self, net, X=None, **kwargs):
         """Find out whether someone looks."""
-        self.watched_ = net.method.verbose == "auto" and net.writes and _someone_looks()
+        self.watched_ = net.method.verbose == "auto" and net.writes and watched()
         self.told_ = False
         self.begun_, self.done_ = time.monotonic(), 0
         if self.watched_:
@@ -37,7 +38,7 @@ class Progress(PrintLog):
         if elapsed < FIRST_LOOK:
             return
         left = elapsed / self.done_ * (self.steps_ - self.done_)
-        if elapsed + left > LONG:
+        if elapsed + left > PATIENCE:
             self.told_ = True
             _say(f"{type(net.method).__name__}: {net.max_epochs} epochs on {net.device}, "
                  f"{_spelled(left)} left. verbose=0 is silent.")
@@ -53,11 +54,6 @@ class Progress(PrintLog):
 
 def _say(text):
     print(text, file=sys.stderr, flush=True)
-
-
-def _someone_looks():
-    return sys.stderr is not None and (
-        sys.stderr.isatty() or type(sys.stderr).__module__.startswith("ipykernel"))
 
 
 def _spelled(seconds):
