@@ -50,7 +50,7 @@ def paths(device):
     distilled = MultiTeacherDistiller([("t", teacher)], **training)
     yield "fit with a frozen teacher, the same", 8 * n * weights, moved + FLOAT * n * d, \
         lambda: distilled.fit(X, y)
-    unpaired = UCMKDStudent(teacher, lambda_fa=1.0, lambda_la=1.0, bilevel=True, **training)
+    unpaired = UCMKDStudent(teacher, **training)
     yield "fit: UCMKD in two levels, the same", 18 * n * weights, 3 * moved, \
         lambda: unpaired.fit(X, y)
     yield "predict, the same", 2 * n * weights, FLOAT * n * d, lambda: plain.predict(X)

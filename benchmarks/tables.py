@@ -190,6 +190,33 @@ def information():
             "thread, beside other work.\n")
 
 
+def toy_sets():
+    """The defaults on scikit-learn's toy sets, and the settings that they were chosen from."""
+    report, tuning = _read("toy_sets"), _read("toy_sets_tuning")
+    rows = []
+    for name, kinds in report["results"].items():
+        for kind, cells in kinds.items():
+            theirs = cells["MLPClassifier"]
+            row = [f"{name}, {kind}"]
+            row += [f"{cell['mean']:.3f} ± {cell['std_error']:.3f}" for cell in cells.values()]
+            row += [f"{cells[ours]['seconds'] / theirs['seconds']:.2f}"
+                    for ours in ("UnimodalTeacher", "MultiTeacherDistiller")]
+            rows.append(row)
+    head = ["data", *(f"``{kind}``" for kind in cells), "teacher's time, in units of the MLP's",
+            "student's"]
+    chosen = [[name, f"{found['as accurate']} of {tuning['sets']}",
+               f"{found['mean difference']:+.3f}", f"{found['times the time']['median']:.2f}",
+               f"{found['times the time']['max']:.2f}"]
+              for name, found in tuning["summary"].items()]
+    return _csv_table(head, rows) + (
+        "\nAccuracy by default, mean ± standard error of five times two folds, and time of ``fit`` "
+        "on one thread. The defaults of ``max_epochs`` and ``batch_size`` were chosen from "
+        f"{len(chosen)} settings on {tuning['sets']} other sets:\n\n") + _csv_table(
+        ["setting", "within a standard error of the MLP, or better", "mean difference",
+         "median time, in units of the MLP's", "greatest"], chosen) + (
+        f"\nMeasured by ``benchmarks/toy_sets.py`` on {report['device']}.\n")
+
+
 def mutation():
     """Mutants of each part, and those that no test notices (``tools/mutate.py``)."""
     parts = _read("mutation")
@@ -237,7 +264,7 @@ def _csv_table(head, rows):
 
 def main():
     for table in (wordnet_students, speed, floors, growth, unpaired_speed,
-                  cch_pairs, information, mutation):
+                  cch_pairs, information, toy_sets, mutation):
         (FOLDER / f"{table.__name__}.inc").write_text(table())
 
 

@@ -24,11 +24,10 @@ from cmkdlearn.teachers import UnimodalTeacher
 BATCH, CLASSES, SEED = 64, 10, 0
 STEPS = {"resnet18": 2, "mlp": 200}
 METHODS = {
-    "cross-entropy": {"lambda_fa": 0.0},
-    "feature KD": {},
-    "bi-level": {"lambda_fa": 1.0, "lambda_la": 1.0, "bilevel": True},
-    "bi-level, label step on the head": {"lambda_fa": 1.0, "lambda_la": 1.0, "bilevel": True,
-                                         "la_scope": "head"},
+    "cross-entropy": {"lambda_fa": 0.0, "lambda_la": 0.0},
+    "feature KD": {"bilevel": False, "lambda_la": 0.0},
+    "bi-level": {},
+    "bi-level, label step on the head": {"la_scope": "head"},
 }
 
 

@@ -11,22 +11,33 @@ from cmkdlearn._version import __version__
 
 if TYPE_CHECKING:  # for editors
     from cmkdlearn.model_selection import compare
+    from cmkdlearn.preprocessing import Modalities
     from cmkdlearn.selection import CCHSelector
     from cmkdlearn.students import FusionClassifier, MultiTeacherDistiller, UCMKDStudent
-    from cmkdlearn.teachers import TeacherEnsemble, UnimodalTeacher, WordNetRelaxedTeacher
+    from cmkdlearn.teachers import (
+        PrecomputedTeacher,
+        PretrainedTeacher,
+        TeacherEnsemble,
+        UnimodalTeacher,
+        WordNetRelaxedTeacher,
+    )
 
 _SUBMODULES = ["alignment", "base", "datasets", "embedding", "export", "information", "inspection",
                "io", "losses", "model_selection", "nn", "preprocessing", "selection", "students",
                "teachers", "text", "theory"]
 _HOMES = {"CCHSelector": "selection", "FusionClassifier": "students",
-          "MultiTeacherDistiller": "students", "TeacherEnsemble": "teachers",
-          "UCMKDStudent": "students", "UnimodalTeacher": "teachers",
+          "Modalities": "preprocessing", "MultiTeacherDistiller": "students",
+          "PrecomputedTeacher": "teachers", "PretrainedTeacher": "teachers",
+          "TeacherEnsemble": "teachers", "UCMKDStudent": "students", "UnimodalTeacher": "teachers",
           "WordNetRelaxedTeacher": "teachers", "compare": "model_selection"}
 
 __all__ = [
     "CCHSelector",
     "FusionClassifier",
+    "Modalities",
     "MultiTeacherDistiller",
+    "PrecomputedTeacher",
+    "PretrainedTeacher",
     "TeacherEnsemble",
     "UCMKDStudent",
     "UnimodalTeacher",

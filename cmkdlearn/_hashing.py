@@ -1,5 +1,6 @@
 """Names for values by what they hold: networks by their weights, users' code by what it does."""
 
+import functools
 import inspect
 import sysconfig
 import types
@@ -15,6 +16,8 @@ from cmkdlearn._version import __version__
 INSTALLED = tuple(sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib",
                                                         "platlib"))
 FIRST_SEEN: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()  # plain values of classes
+WRAPPERS = (staticmethod, classmethod, property, functools.cached_property,
+            functools.partialmethod)
 PLAIN = (bool, int, float, complex, str, bytes, tuple, type(None))
 
 
@@ -59,11 +62,11 @@ class _Hasher(NumpyHasher):
             return ("function", named.__qualname__, _instructions(named.__code__),
                     named.__defaults__, named.__kwdefaults__, closure,
                     _globals_of(named.__code__, named.__globals__))
-        parts = {name: _function_of(part) for name, part in vars(named).items()
+        parts = {name: part for name, part in vars(named).items()
                  if name not in ("__dict__", "__weakref__", "__module__", "__doc__",
                                  "__firstlineno__", "__static_attributes__")}
-        functions = {name: part for name, part in parts.items()
-                     if isinstance(part, (types.FunctionType, type, list))}
+        functions = {name: _runs(part) for name, part in parts.items()
+                     if isinstance(part, (types.FunctionType, type, *WRAPPERS))}
         # as it was when first seen: what a class holds may be what it has noted down since; and
         # that of a callback is nothing else
         values = {} if issubclass(named, Callback) else FIRST_SEEN.setdefault(named, {
@@ -80,11 +83,12 @@ def _is_users(named):
     return module.__name__ == "__main__" or file is not None and not file.startswith(INSTALLED)
 
 
-def _function_of(part):
-    """Return the function in a class method or a static one, and those in a property."""
-    if isinstance(part, property):
-        return [part.fget, part.fset, part.fdel]
-    return None if isinstance(part, list) else getattr(part, "__func__", part)
+def _runs(member):
+    """Return what a member of a class runs: itself, or what it wraps."""
+    if not isinstance(member, WRAPPERS):
+        return member
+    return [getattr(member, name, None)
+            for name in ("__func__", "fget", "fset", "fdel", "func", "args", "keywords")]
 
 
 def _instructions(code):

@@ -1,13 +1,33 @@
 """Labels and their codes; -1 (None among objects) marks a sample without one."""
 
 import warnings
+from collections.abc import Mapping
 
 import numpy as np
+from scipy.sparse import issparse
 from sklearn.utils import assert_all_finite, column_or_1d
 from sklearn.utils._missing import is_pandas_na
+from sklearn.utils.class_weight import compute_class_weight
 from sklearn.utils.multiclass import check_classification_targets
 
+from cmkdlearn._validation import check_weights
+
 UNLABELLED = -1
+
+
+def one_label_each(y, name):
+    """Return labels as an array (n,), or say what to do about several of a sample."""
+    try:
+        shape = y.shape if hasattr(y, "shape") else np.asarray(y).shape
+    except ValueError:  # rows of different lengths
+        shape = (len(y), "?")
+    if issparse(y) or len(shape) == 2 and shape[1] != 1:
+        raise ValueError(
+            f"y should be a 1d array of one label a sample, but has shape {tuple(shape)}: {name} "
+            "does not learn several labels of a sample (multi-label). Of one-hot rows pass "
+            "y.argmax(axis=1); of an indicator matrix fit one estimator a column, as "
+            "sklearn.multioutput.MultiOutputClassifier does.")
+    return column_or_1d(y, warn=True)
 
 
 def encode_labels(y, name, takes_unlabelled=False):
@@ -54,7 +74,31 @@ def encode_labels(y, name, takes_unlabelled=False):
     return codes, classes
 
 
-def label_codes(y, classes):
+def class_weights(class_weight, codes, classes, weight=None):
+    """Return the weight of each class by scikit-learn's ``class_weight``, (n_classes,) float64.
+
+    Parameters
+    ----------
+    class_weight : "balanced", dict or None
+    codes : ndarray of shape (n,)
+        Positions in ``classes``; -1, a sample without a label, does not count.
+    classes : ndarray of shape (n_classes,)
+    weight : ndarray of shape (n,), optional
+        Of the samples.
+    """
+    known = codes >= 0
+    if class_weight == "balanced":
+        # n / (n_classes * n_k), for weighted samples
+        mass = np.bincount(codes[known], None if weight is None else weight[known])
+        return mass.sum() / (len(classes) * mass)
+    if not (class_weight is None or isinstance(class_weight, Mapping)):
+        raise ValueError(f'class_weight={class_weight!r} must be "balanced", a dict from label to '
+                         "weight, or None.")
+    weights = compute_class_weight(class_weight, classes=classes, y=classes[codes[known]])
+    return check_weights("class_weight", weights, len(classes))
+
+
+def label_codes(y, classes, name="y"):
     """Turn labels into positions in ``classes``; -1 where there is no label.
 
     Raises
@@ -67,8 +111,8 @@ def label_codes(y, classes):
     codes = np.array([position.get(label, UNLABELLED) for label in y.tolist()], dtype=np.int64)
     unknown = y[(codes == UNLABELLED) & labelled_mask(y)]
     if len(unknown):
-        raise ValueError(f"y holds the label {unknown.tolist()[0]!r}, which is none of the classes "
-                         f"{classes.tolist()} of the fit.")
+        raise ValueError(f"{name} holds the label {unknown.tolist()[0]!r}, which is none of the "
+                         f"classes {classes.tolist()} of the fit.")
     return codes
 
 

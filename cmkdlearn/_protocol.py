@@ -5,22 +5,27 @@ A teacher is whatever has ``classes_``, ``encode(X)`` (features, (n, d) float32)
 training samples' features) and ``teaching_logits(X, y)``, which is what a student is shown.
 """
 
+import contextlib
 import warnings
 from collections.abc import Mapping
 
 import numpy as np
+import torch
+from sklearn import get_config
 from sklearn.base import clone
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model._base import LinearClassifierMixin
 from sklearn.pipeline import Pipeline
 from sklearn.utils import get_tags
-from sklearn.utils.validation import check_is_fitted
-from skorch.helper import SliceDict
+from sklearn.utils.validation import check_is_fitted, has_fit_parameter
 
 from cmkdlearn._bridge.routing import RoutedParams
 from cmkdlearn._labels import labelled_mask
 from cmkdlearn.nn.modules import linear_head
-from cmkdlearn.nn.samples import is_dataset, select_modality, take
+from cmkdlearn.nn.samples import Modalities, is_dataset, select_modality, take
+
+SELECTOR = ("An estimator of scikit-learn reads a modality of its own in a pipeline, as in "
+            'make_pipeline(ModalitySelector("name"), estimator); see cmkdlearn.preprocessing.')
 
 
 class ClassifierTeacher:
@@ -48,11 +53,11 @@ class ClassifierTeacher:
 
     def decision_function(self, X):
         """Logits (n, n_classes): log-probabilities, or decision values."""
-        X = own_modality(self.estimator, X, self.modality)
-        if self._soft:
-            p = self.estimator.predict_proba(X)
-            return np.log(np.clip(p, np.finfo(np.float32).tiny, None)).astype(np.float32)
-        values = np.asarray(self.estimator.decision_function(X), dtype=np.float32)
+        with reading(self.estimator, X, self.modality) as own:
+            if self._soft:
+                p = self.estimator.predict_proba(own)
+                return np.log(np.clip(p, np.finfo(np.float32).tiny, None)).astype(np.float32)
+            values = np.asarray(self.estimator.decision_function(own), dtype=np.float32)
         return np.column_stack([-values / 2, values / 2]) if values.ndim == 1 else values
 
     def teaching_logits(self, X, y=None):
@@ -63,10 +68,34 @@ class ClassifierTeacher:
         """A linear model's input; of any other model, its logits."""
         if not self._linear:
             return self.decision_function(X)
-        X = own_modality(self.estimator, X, self.modality)
-        if isinstance(self.estimator, Pipeline) and len(self.estimator) > 1:
-            X = self.estimator[:-1].transform(X)
-        return np.asarray(X.toarray() if hasattr(X, "toarray") else X, dtype=np.float32)
+        with reading(self.estimator, X, self.modality) as own:
+            if isinstance(self.estimator, Pipeline) and len(self.estimator) > 1:
+                own = self.estimator[:-1].transform(own)
+        return np.asarray(own.toarray() if hasattr(own, "toarray") else own, dtype=np.float32)
+
+
+@contextlib.contextmanager
+def reading(teacher, X, modality):
+    """Give what a teacher reads of X; if it cannot, say how to choose another modality."""
+    own = read_by(teacher, X, modality)
+    try:
+        yield own
+    except Exception as error:
+        if isinstance(X, Mapping) and not isinstance(own, Mapping):
+            error.add_note(f"It was given modality={modality!r} of X, which the student reads. "
+                           f"{SELECTOR}")
+        raise
+
+
+def read_by(teacher, X, modality):
+    """Return what a teacher reads of X: one of this library all, another ``modality`` of it."""
+    inner = teacher.estimator if isinstance(teacher, FrozenEstimator) else teacher
+    if isinstance(inner, RoutedParams) or hasattr(inner, "encode"):
+        return X
+    if is_dataset(X):
+        raise TypeError(f"teacher={inner!r} reads arrays, and X is a {type(X).__name__}. Take a "
+                        "teacher that is a network, or let X be a memory-mapped array.")
+    return X if hasattr(inner, "teaching_logits") else own_modality(inner, X, modality)
 
 
 def own_modality(estimator, X, modality):
@@ -75,13 +104,16 @@ def own_modality(estimator, X, modality):
     All of them, if it takes dicts or passes them on, as a pipeline that begins with a
     :class:`~cmkdlearn.preprocessing.ModalitySelector` does; otherwise the one that is named.
     """
+    if not isinstance(X, Mapping):
+        return X
     if isinstance(estimator, Pipeline) and hasattr(estimator[0], "fit"):
         return own_modality(estimator[0], X, modality)
     tags = get_tags(estimator)
-    if not isinstance(X, Mapping):
-        return X
     if tags.no_validation or tags.input_tags.dict:
-        return SliceDict(**X)  # which has the shape that scikit-learn looks for
+        return Modalities(X)  # which has the shape that scikit-learn looks for
+    if modality is None:
+        raise ValueError(f"X holds the modalities {list(X)}, and {type(estimator).__name__} reads "
+                         f"arrays. {SELECTOR}")
     return select_modality(X, modality, fitting=True)
 
 
@@ -111,7 +143,7 @@ def as_teacher(estimator, X=None, y=None, modality=None):
     Raises
     ------
     TypeError
-        If ``estimator`` is no classifier.
+        If ``estimator`` is no classifier, such as a network by itself.
     sklearn.exceptions.NotFittedError
         If it is not fitted.
 
@@ -125,6 +157,7 @@ def as_teacher(estimator, X=None, y=None, modality=None):
     >>> teacher.teaching_logits(X).shape, teacher.encode(X).shape
     ((150, 3), (150, 4))
     """
+    refuse_bare_network("estimator", estimator)
     if hasattr(estimator, "teaching_logits"):
         check_is_fitted(estimator) if hasattr(estimator, "fit") else None
         return estimator
@@ -136,25 +169,59 @@ def as_teacher(estimator, X=None, y=None, modality=None):
     return ClassifierTeacher(inner, X, y, modality)
 
 
-def labelled_part(X, y):
-    """Return the samples that have a label, and their labels."""
+def refuse_bare_network(name, value):
+    """Refuse a network where an estimator belongs."""
+    if isinstance(value, (torch.nn.Module, torch.export.ExportedProgram)):
+        raise TypeError(f"{name} is a network, {type(value).__name__}, and no estimator: "
+                        "cmkdlearn.teachers.PretrainedTeacher(network, classes) asks it as it is, "
+                        "UnimodalTeacher(network) trains it.")
+
+
+def labelled_part(X, y, weight=None):
+    """Return the samples that have a label, their labels, and their weights."""
     known = np.flatnonzero(labelled_mask(y))
-    return (X, y) if len(known) == len(y) else (take(X, known), y[known])
+    if len(known) == len(y):
+        return X, y, weight
+    return take(X, known), y[known], None if weight is None else weight[known]
 
 
-def fit_teacher(teacher, X, y, modality=None):
+def weights_for(estimator, weight):
+    """Return what to give an estimator's ``fit``, so that it weighs its samples, as keywords.
+
+    Warns
+    -----
+    UserWarning
+        If it cannot weigh them.
+    """
+    if weight is None:
+        return {}
+    weight = np.asarray(weight)
+    if isinstance(estimator, Pipeline):
+        if get_config()["enable_metadata_routing"]:
+            routed = estimator.get_metadata_routing().consumes("fit", ["sample_weight"])
+            name = "sample_weight" if routed else None
+        else:
+            last, final = estimator.steps[-1]
+            name = f"{last}__sample_weight" if has_fit_parameter(final, "sample_weight") else None
+    else:
+        name = "sample_weight" if has_fit_parameter(estimator, "sample_weight") else None
+    if name is None:
+        warnings.warn(f"{estimator!r} takes no sample_weight, so it is fitted without.",
+                      stacklevel=2)
+        return {}
+    return {name: weight}
+
+
+def fit_teacher(teacher, X, y, modality=None, weight=None):
     """Fit a copy of a teacher, unless it is frozen, and return it with a teacher's interface.
 
     One of another library reads ``modality`` of a dict.
     """
-    inner = teacher.estimator if isinstance(teacher, FrozenEstimator) else teacher
-    if is_dataset(X) and not (isinstance(inner, RoutedParams) or hasattr(inner, "encode")):
-        raise TypeError(f"teacher={inner!r} reads arrays, and X is a {type(X).__name__}. Take a "
-                        "teacher that is a network, or let X be a memory-mapped array.")
-    if isinstance(teacher, FrozenEstimator):
-        return as_teacher(teacher, modality=modality)
-    own = X if hasattr(inner, "teaching_logits") else own_modality(inner, X, modality)
-    return as_teacher(clone(teacher).fit(own, y), X, y, modality)
+    with reading(teacher, X, modality) as own:
+        if isinstance(teacher, FrozenEstimator):
+            return as_teacher(teacher, modality=modality)
+        fitted = clone(teacher).fit(own, y, **weights_for(teacher, weight))
+    return as_teacher(fitted, X, y, modality)
 
 
 def needs_labels(teacher):

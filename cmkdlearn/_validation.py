@@ -4,6 +4,7 @@ import difflib
 import os
 
 import numpy as np
+from sklearn.utils.validation import _check_sample_weight
 from sklearn.utils.validation import check_memory as _check_memory
 
 
@@ -28,6 +29,19 @@ def check_number(name, value, *, low=-np.inf, high=np.inf, open_low=False, integ
         raise ValueError(f"{name}={value!r} is out of range; it must be {wanted} "
                          f"{_interval(low, high, open_low)}.")
     return value
+
+
+def check_weights(name, weight, n):
+    """Return weights of ``n`` samples as float64 (n,), or say why they cannot be such."""
+    try:
+        weight = _check_sample_weight(weight, np.empty(n), dtype=np.float64)
+    except ValueError as error:
+        raise ValueError(f"{name}: {error}") from None
+    if (weight < 0).any():
+        raise ValueError(f"{name} holds {weight.min():g}; a weight must not be negative.")
+    if not weight.any():
+        raise ValueError(f"{name} must contain at least one non-zero weight; all are zero.")
+    return weight
 
 
 def check_memory(memory):

@@ -288,7 +288,7 @@ def feature_alignment(z_S, z_T, *, y_S=None, y_T=None, metric="l2", label_cost=0
     return fa
 
 
-def label_alignment(logits_S, teacher_head, z_S, y, *, gradient="student"):
+def label_alignment(logits_S, teacher_head, z_S, y, *, weight=None, gradient="student"):
     r"""LA: how much less likely the student finds the true label than the teacher's head does.
 
     .. math:: \frac 1 n \sum_i -\log p_S(y_i | z_i) + \kappa_i \log p_T(y_i | z_i),
@@ -306,6 +306,8 @@ def label_alignment(logits_S, teacher_head, z_S, y, *, gradient="student"):
         The student's features, in the teacher's space.
     y : Tensor of shape (n,)
         Encoded labels.
+    weight : Tensor of shape (n,), optional
+        Of each sample, 1 on average; by default all alike.
     gradient : {"student", "full"}, default="student"
         "student" takes the teacher's term for a constant, which leaves the gradient of
         cross-entropy. "full" is the gradient of the formula: where the teacher's head is surer
@@ -335,8 +337,9 @@ def label_alignment(logits_S, teacher_head, z_S, y, *, gradient="student"):
     with torch.set_grad_enabled(gradient == "full" and torch.is_grad_enabled()):
         log_p_T = true_log_probability(teacher_head(z_S), y)
         kappa = log_p_T.exp()  # eq. 56
-        teacher = (kappa * log_p_T).mean()
-    return F.cross_entropy(logits_S, y) + teacher  # eq. 15
+        teacher = kappa * log_p_T
+    each = F.cross_entropy(logits_S, y, reduction="none") + teacher  # eq. 15
+    return (each if weight is None else weight * each).mean()
 
 
 def true_log_probability(logits, y):

@@ -10,6 +10,7 @@ and, seldom, ``_step`` (the training step itself), ``_output`` (how the network 
 ``_read`` (what it is fed).
 """
 
+import math
 from pathlib import Path
 
 import numpy as np
@@ -17,26 +18,37 @@ import torch
 import torch.nn.functional as F
 from sklearn.base import ClassifierMixin
 from sklearn.utils import check_random_state
-from sklearn.utils.validation import check_consistent_length, check_is_fitted, column_or_1d
+from sklearn.utils.validation import check_consistent_length, check_is_fitted
 from torch import nn
 
 from cmkdlearn._bridge.checkpoint import Checkpoint, key_of
-from cmkdlearn._bridge.inference import infer
+from cmkdlearn._bridge.inference import ROWS_AT_ONCE, infer
 from cmkdlearn._bridge.net import as_it_was, go_on, make_net, split
 from cmkdlearn._bridge.processes import make_accelerator
 from cmkdlearn._bridge.reading import Reader
 from cmkdlearn._bridge.routing import RoutedParams
-from cmkdlearn._labels import UNLABELLED, encode_labels, labelled_mask
+from cmkdlearn._bridge.schedule import Schedule, check_schedule
+from cmkdlearn._labels import (
+    UNLABELLED,
+    class_weights,
+    encode_labels,
+    label_codes,
+    labelled_mask,
+    one_label_each,
+)
 from cmkdlearn._protocol import as_teacher
-from cmkdlearn._validation import check_number
+from cmkdlearn._validation import check_number, check_option, check_weights
 from cmkdlearn.losses import Output
 from cmkdlearn.nn.augment import augmentation
-from cmkdlearn.nn.data import TensorData, resolve_device, seeded
+from cmkdlearn.nn.data import TensorData, of_mean_one, resolve_device, seeded
 from cmkdlearn.nn.lazy import LazyDataset
 from cmkdlearn.nn.modules import build_classifier, mlp
-from cmkdlearn.nn.samples import check_same_order, labels_of, take
+from cmkdlearn.nn.samples import check_same_order, drop_weightless, labels_of, take
 
 __all__ = ["TorchClassifier", "TorchEstimator", "TorchTeacher", "as_teacher"]
+
+# What max_epochs and batch_size="auto" come to at least, as benchmarks/toy_sets.py chose it.
+LEAST_EPOCHS, LEAST_STEPS, LEAST_BATCH = 20, 120, 16
 
 
 class TorchEstimator(RoutedParams):
@@ -50,16 +62,24 @@ class TorchEstimator(RoutedParams):
         Any other string is the name of a timm model.
     modality : str or list, default=None
         What the network reads, where ``X`` is a dict of modalities, or the columns of one table.
-    max_epochs : int, default=20
-        Passes over the training data.
-    batch_size : int, default=128
-        Samples a step; -1 takes all at once.
+    max_epochs : int or "auto", default="auto"
+        Passes over the training data. "auto": 20, or more where these would be fewer than 120
+        steps.
+    batch_size : int or "auto", default="auto"
+        Samples a step; -1 takes all at once. "auto": a tenth of the samples, but at least 16 and
+        at most 128.
     lr : float, default=1e-3
         Learning rate.
+    schedule : {None, "cosine"}, default=None
+        "cosine" lets the rate fall along half a cosine to zero, step by step. Any other goes by
+        ``callbacks``.
+    warmup : float, default=0.0
+        Share of the steps, in [0, 1), over which the rate first rises linearly to ``lr``.
     optimizer : torch.optim.Optimizer class, default=torch.optim.AdamW
     early_stopping : bool, default=False
         Set ``validation_fraction`` of the samples aside (stratified), stop when their loss has
-        not improved for ``n_iter_no_change`` epochs, and keep the best epoch's weights.
+        not improved for ``n_iter_no_change`` epochs, and keep the best epoch's weights. Where
+        ``fit`` is given ``X_val``, its loss is watched, and nothing is set aside.
     validation_fraction : float, default=0.1
         In (0, 1); used if ``early_stopping``.
     n_iter_no_change : int, default=10
@@ -78,8 +98,9 @@ class TorchEstimator(RoutedParams):
         A folder in which the state of training is kept after each epoch, until it is finished.
         Where ``fit`` was killed, the same call (same parameters, same data) goes on from there,
         with an integer ``random_state`` to the same result.
-    verbose : int, default=0
-        1 prints a line per epoch.
+    verbose : int or "auto", default="auto"
+        0 is silent, 1 prints a line per epoch. "auto": where stderr is a terminal or a notebook,
+        a fit that takes more than ten seconds says how long, and then a line per epoch.
     **net_params
         Anything else that ``skorch.NeuralNet`` takes: ``callbacks``, ``compile``,
         ``iterator_train``, and what is routed by prefix, as ``optimizer__weight_decay``,
@@ -93,6 +114,8 @@ class TorchEstimator(RoutedParams):
         The trained net.
     history_ : skorch.history.History
         Losses and durations (seconds) per epoch.
+    max_epochs_, batch_size_ : int
+        What ``max_epochs`` and ``batch_size`` came to.
     interrupted_ : bool
         Whether ``fit`` was broken off by Ctrl-C, which it hands on; the network is then what it
         was after the last step, and can be used.
@@ -101,15 +124,18 @@ class TorchEstimator(RoutedParams):
         Only where ``X`` is a DataFrame with string column names.
     """
 
-    def __init__(self, module="auto", *, modality=None, max_epochs=20, batch_size=128, lr=1e-3,
-                 optimizer=torch.optim.AdamW, early_stopping=False, validation_fraction=0.1,
-                 n_iter_no_change=10, input_type=None, device="auto", random_state=None,
-                 warm_start=False, checkpoint=None, verbose=0, **net_params):
+    def __init__(self, module="auto", *, modality=None, max_epochs="auto",
+                 batch_size="auto", lr=1e-3, schedule=None, warmup=0.0, optimizer=torch.optim.AdamW,
+                 early_stopping=False, validation_fraction=0.1, n_iter_no_change=10,
+                 input_type=None, device="auto", random_state=None, warm_start=False,
+                 checkpoint=None, verbose="auto", **net_params):
         self.module = module
         self.modality = modality
         self.max_epochs = max_epochs
         self.batch_size = batch_size
         self.lr = lr
+        self.schedule = schedule
+        self.warmup = warmup
         self.optimizer = optimizer
         self.early_stopping = early_stopping
         self.validation_fraction = validation_fraction
@@ -124,10 +150,14 @@ class TorchEstimator(RoutedParams):
 
     def _check_params(self):
         """Refuse parameters that cannot work, before any work starts."""
-        check_number("max_epochs", self.max_epochs, low=0, integer=True)
-        if self.batch_size != -1:
+        if self.max_epochs != "auto":
+            check_number("max_epochs", self.max_epochs, low=0, integer=True)
+        if self.batch_size not in ("auto", -1):
             check_number("batch_size", self.batch_size, low=1, integer=True)
         check_number("lr", self.lr, low=0)
+        check_schedule(self)
+        if isinstance(self.verbose, str):
+            check_option("verbose", self.verbose, ["auto"])
         if self.early_stopping:
             check_number("validation_fraction", self.validation_fraction, low=0, high=1)
             check_number("n_iter_no_change", self.n_iter_no_change, low=1, integer=True)
@@ -151,12 +181,17 @@ class TorchEstimator(RoutedParams):
     # batch is read in where the device's memory does not hold it.
     _adds_up = True
     _augments = False  # whether training batches go through _augment
+    _balances = False  # whether batches are drawn so that classes come equally often
 
     def _read(self, X, reset):
         """Return what the network is fed, as a dict of tensors with an "X" among them."""
         if reset:
             self.reader_ = Reader(self.modality, self.input_type)
         return {"X": self.reader_.read(X, owner=self, reset=reset, **self._reading())}
+
+    def _read_validation(self, X):
+        """Return a validation set, before ``_prepare``; ``_beside`` may change what is read."""
+        return self._read(X, reset=False)
 
     @property
     def _kind(self):
@@ -167,16 +202,29 @@ class TorchEstimator(RoutedParams):
         """Return ``y`` as an array, or say why it cannot be learned."""
         raise NotImplementedError
 
-    def _encode_targets(self, y, warm):
+    def _encode_targets(self, y, warm, weight):
         """Return the targets as a tensor, and what a validation split is stratified by, if any."""
+        raise NotImplementedError
+
+    def _encode_validation(self, y):
+        """Return the validation set's targets as a tensor."""
         raise NotImplementedError
 
     def _prepare(self, X, y, data):
         """Return what else belongs to each training sample, as a dict of tensors.
 
-        ``X`` and ``y`` are as the user gave them, ``data`` holds them as tensors.
+        ``X`` and ``y`` are as the user gave them, ``data`` holds them as tensors, and as "weight"
+        (n,) the samples' weights, where they are not all alike.
         """
         return {}
+
+    def _beside(self, X, y, data):
+        """Return what else belongs to each sample of a validation set, once all is prepared."""
+        return {}
+
+    def _weighed(self, data):
+        """Return samples with what each weighs in the loss: 1 on average, if not all the same."""
+        return {**data, "weight": of_mean_one(data["weight"])} if "weight" in data else data
 
     def _build(self, data):
         """Return the torch module to train."""
@@ -222,46 +270,83 @@ class TorchEstimator(RoutedParams):
 
     # ---------------------------------------------------------------- fitting
 
-    def _fit(self, X, y, **beside):
-        """Fit; what a method's ``fit`` takes beside X and y goes to its ``_prepare``.
+    def _fit(self, X, y, sample_weight=None, validation=(None, None, None), **beside):
+        """Fit; what a method's ``fit`` takes beside these goes to its ``_prepare``.
 
         Where it fails, the estimator is what it was before.
         """
         with as_it_was(self):
-            return self._fit_or_fail(X, y, **beside)
+            return self._fit_or_fail(X, y, sample_weight, validation, **beside)
 
-    def _fit_or_fail(self, X, y, **beside):
+    def _fit_or_fail(self, X, y, sample_weight, validation, **beside):
         self._check_params()
-        y = labels_of(X, y, **self._reading())
-        if y is None:
-            raise ValueError(f"{type(self).__name__} requires y to be passed, but the target y is "
-                             "None.")
-        check_same_order(X, y)
-        y, warm = self._check_targets(y), self._goes_on()
-        data = self._read(X, reset=not warm)
-        check_consistent_length(data["X"], y)
-        if isinstance(data["X"], LazyDataset):
-            data["X"].labels = y
-        data["y"], stratify = self._encode_targets(y, warm)
+        X, y, weight = self._samples(X, y, sample_weight)
+        warm = self._goes_on()
+        data = self._tensors(self._read(X, reset=not warm), y, weight)
+        data["y"], stratify = self._encode_targets(y, warm, weight)
         self._check_kind()
+        X_val, y_val, data_val = self._validation_set(*validation)
         data.update(self._prepare(X, y, data, **beside))
+        if data_val is not None:
+            data_val.update(self._beside(X_val, y_val, data_val))
         try:
-            self._train(data, stratify)
+            self._train(data, stratify, data_val)
         except KeyboardInterrupt:
             self._remember(data, y)
             raise
         self._remember(data, y)
         return self
 
+    def _samples(self, X, y, sample_weight, suffix=""):
+        """Return samples, checked targets, and weights (None: all alike); none that weighs 0."""
+        y = labels_of(X, y, **self._reading())
+        if y is None:
+            raise ValueError(f"{type(self).__name__} requires y{suffix} to be passed, but the "
+                             f"target y{suffix} is None.")
+        check_same_order(X, y)
+        y = self._check_targets(y)
+        if sample_weight is None:
+            return X, y, None
+        return drop_weightless(X, y, check_weights(f"sample_weight{suffix}", sample_weight,
+                                                   len(y)))
+
+    def _tensors(self, data, y, weight):
+        """Return what was read with the samples' weights, if it goes together."""
+        check_consistent_length(data["X"], y)
+        if isinstance(data["X"], LazyDataset):
+            data["X"].labels = y
+        return data if weight is None else {**data, "weight": torch.from_numpy(weight)}
+
+    def _validation_set(self, X, y, sample_weight):
+        """Return a validation set of the user's, and as tensors; None where there is none."""
+        if X is None:
+            if y is not None or sample_weight is not None:
+                raise ValueError("y_val and sample_weight_val belong to an X_val, which is None.")
+            return None, None, None
+        X, y, weight = self._samples(X, y, sample_weight, "_val")
+        data = self._tensors(self._read_validation(X), y, weight)
+        return X, y, {**data, "y": self._encode_validation(y)}
+
+    def _budget(self, n):
+        """Return the epochs, and the samples of a step, of a training on ``n`` samples."""
+        epochs, size = self.max_epochs, self.batch_size
+        if size == "auto":
+            size = min(max(n // 10, LEAST_BATCH), ROWS_AT_ONCE)
+        if epochs == "auto":
+            steps = 1 if size == -1 else math.ceil(n / size)
+            epochs = max(LEAST_EPOCHS, math.ceil(LEAST_STEPS / steps))
+        return epochs, size
+
     def _goes_on(self):
         """Tell whether ``fit`` goes on from the last one's weights."""
         return self.warm_start and hasattr(self, "net_")
 
-    def _train(self, data, stratify):
+    def _train(self, data, stratify, data_val=None):
         """Train on a dict of tensors, in a random stream of its own."""
         accelerator = self._accelerator()
         device = accelerator.device if accelerator else resolve_device(self.device)
         seed = self._draw_seed()
+        self.max_epochs_, self.batch_size_ = self._budget(len(data["X"]))
         with seeded(seed, device):
             if not self._goes_on():
                 module = self._build(data)
@@ -271,10 +356,14 @@ class TorchEstimator(RoutedParams):
                     self.net_.criterion_ = self._criterion_for(self.net_.module_, data)
                 go_on(self.net_)
             self.interrupted_ = False
-            if self.max_epochs:
+            if self.max_epochs_:
                 file = None if self.checkpoint is None else \
-                    Path(self.checkpoint) / f"{key_of(self, data, seed)}.ckpt"
-                self._run_epochs(split(self, TensorData(**data), stratify), file, accelerator)
+                    Path(self.checkpoint) / f"{key_of(self, data, data_val, seed)}.ckpt"
+                if self.early_stopping and data_val is None:
+                    data, data_val = split(self, TensorData(**data), stratify)
+                parts = (None if part is None else TensorData(**self._weighed(part))
+                         for part in (data, data_val))
+                self._run_epochs(tuple(parts), file, accelerator)
 
     def _run_epochs(self, data, file, accelerator):
         callbacks = self.net_.callbacks_
@@ -282,8 +371,12 @@ class TorchEstimator(RoutedParams):
         if not self.net_.writes:  # dropout and augmentation are not the first process's
             self.net_.verbose = 0
             torch.manual_seed(torch.initial_seed() + accelerator.process_index)
+        of_this_training = []
+        if self.schedule is not None or self.warmup:
+            of_this_training.append(("schedule", Schedule(self.schedule, self.warmup)))
         if file is not None:
-            self.net_.callbacks_ = [*callbacks, ("checkpoint", Checkpoint(file, self))]
+            of_this_training.append(("checkpoint", Checkpoint(file, self)))
+        self.net_.callbacks_ = [*callbacks, *of_this_training]
         try:
             self.net_.partial_fit(data)
         except KeyboardInterrupt:
@@ -376,26 +469,39 @@ class TorchClassifier(ClassifierMixin, TorchEstimator):
         or AutoAugment as well; a callable takes and returns a batch (n, C, H, W).
     label_smoothing : float, default=0.0
         Share of the target that is spread evenly over the classes, in [0, 1].
+    class_weight : "balanced", dict or None, default=None
+        Weights of the classes, by which those of their samples are multiplied in the loss: a dict
+        from label to weight, or "balanced", n / (n_classes · n_k) for a class of n_k of the n
+        labelled samples. A sample without a label weighs what ``fit`` is told.
+    sampler : {None, "balanced"}, default=None
+        "balanced" draws the samples of an epoch, as many as there are, with replacement and every
+        class equally often. All must have a label.
     **training
         As for :class:`TorchEstimator`.
 
     Attributes
     ----------
     classes_ : ndarray of shape (n_classes,)
+    class_weight_ : ndarray of shape (n_classes,)
+        What ``class_weight`` came to, float64.
     """
 
     classes_: np.ndarray
     _takes_unlabelled = False
 
     def __init__(self, module="auto", *, modality=None, augmentation=None, label_smoothing=0.0,
-                 **training):
+                 class_weight=None, sampler=None, **training):
         self.augmentation = augmentation
         self.label_smoothing = label_smoothing
+        self.class_weight = class_weight
+        self.sampler = sampler
         super().__init__(module, modality=modality, **training)
 
     def _check_params(self):
         super()._check_params()
         check_number("label_smoothing", self.label_smoothing, low=0, high=1)
+        if self.sampler is not None:
+            check_option("sampler", self.sampler, ["balanced"])
         self._augmentation = augmentation(self.augmentation)
         self._augments = self._augmentation is not None
 
@@ -405,7 +511,11 @@ class TorchClassifier(ClassifierMixin, TorchEstimator):
             raise ValueError(f"augmentation={self.augmentation!r} is for images, but X holds a "
                              f"{self._kind}; use augmentation=None.")
 
-    def fit(self, X, y):
+    @property
+    def _balances(self):  # type: ignore[override]
+        return self.sampler == "balanced"
+
+    def fit(self, X, y, sample_weight=None, *, X_val=None, y_val=None, sample_weight_val=None):
         """Train the network.
 
         Parameters
@@ -416,40 +526,74 @@ class TorchClassifier(ClassifierMixin, TorchEstimator):
             a ``torch.utils.data.Dataset`` are read a batch at a time; see the user guide.
         y : array-like of shape (n,)
             Labels: numbers or strings. None takes those of a ``Dataset`` of pairs (x, y).
+        sample_weight : array-like of shape (n,), default=None
+            How often each sample counts, not below 0: in the loss, in the standardisation of X
+            and to the teachers. One that weighs 0 is as good as not there. See the user guide for
+            what no weight reaches.
+        X_val, y_val : as X and y, default=None
+            A validation set. The history then has ``valid_loss``, which early stopping watches,
+            and ``valid_acc``.
+        sample_weight_val : array-like, default=None
+            Weights of the validation set.
 
         Returns
         -------
         self
         """
-        return self._fit(X, y)
+        return self._fit(X, y, sample_weight, (X_val, y_val, sample_weight_val))
 
     def _check_targets(self, y):
-        return column_or_1d(y, warn=True)
+        return one_label_each(y, type(self).__name__)
 
-    def _encode_targets(self, y, warm):
+    def _encode_targets(self, y, warm, weight):
         codes, classes = encode_labels(y, type(self).__name__, self._takes_unlabelled)
         if warm and not np.array_equal(classes, self.classes_):
             raise ValueError(f"warm_start=True needs the classes of the last fit, "
                              f"{self.classes_.tolist()}; y has {classes.tolist()}.")
+        if self._balances and (codes < 0).any():
+            raise ValueError(f"sampler={self.sampler!r} draws every class equally often, but "
+                             f"{(codes < 0).sum()} samples of y have no label. Leave them out, or "
+                             'use class_weight="balanced".')
         self.classes_ = classes
-        self._labelled_share = float(np.mean(codes >= 0))
+        self.class_weight_ = class_weights(self.class_weight, codes, classes, weight)
         return torch.from_numpy(codes), codes
 
+    def _encode_validation(self, y):
+        codes = label_codes(y, self.classes_, "y_val")
+        if (codes < 0).any():
+            raise ValueError(f"y_val holds {(codes < 0).sum()} samples without a label, which "
+                             "cannot be validated on; leave them out.")
+        return torch.from_numpy(codes)
+
     def _build(self, data):
-        return build_classifier(self.module, data["X"], self._kind, len(self.classes_),
-                                **self._routed("module"))
+        return build_classifier(self.module, data["X"], self._kind, len(self.classes_), None,
+                                data.get("weight"), **self._routed("module"))
+
+    def _weighed(self, data):
+        """Return samples with what each weighs, and what it weighs in cross-entropy."""
+        labelled, weight = data["y"] >= 0, data.get("weight")
+        if self.class_weight is not None:
+            of_class = torch.from_numpy(self.class_weight_)[data["y"].clamp(min=0)]
+            weight = torch.where(labelled, of_class, 1) * (1 if weight is None else weight)
+        if weight is not None:
+            data = {**data, "weight": of_mean_one(weight)}
+        if weight is None and labelled.all():
+            return data
+        return {**data, "ce_weight": of_mean_one(labelled.double()
+                                                 * (1 if weight is None else weight))}
 
     def _cross_entropy(self, output, batch):
         """Cross-entropy of the labelled samples.
 
-        Divided by the number of them that a batch of this size holds on average, so that every
-        labelled sample weighs the same, whatever batch it falls into.
+        Their weights are 1 on average over all samples, those without a label having none, so
+        that a sample counts the same, whatever batch it falls into.
         """
-        if self._labelled_share == 1:
+        weight = batch.get("ce_weight")
+        if weight is None:
             return F.cross_entropy(output.logits, batch.y, label_smoothing=self.label_smoothing)
-        total = F.cross_entropy(output.logits, batch.y, ignore_index=UNLABELLED, reduction="sum",
-                                label_smoothing=self.label_smoothing)
-        return total / (len(batch.y) * self._labelled_share)
+        each = F.cross_entropy(output.logits, batch.y, ignore_index=UNLABELLED, reduction="none",
+                               label_smoothing=self.label_smoothing)
+        return (weight * each).mean()
 
     def _loss(self, module, batch, output):
         return {"loss": self._cross_entropy(output, batch)}
@@ -532,6 +676,10 @@ class TorchTeacher(TorchClassifier):
         Of images; see :class:`TorchClassifier`.
     label_smoothing : float, default=0.0
         Share of the target that is spread evenly over the classes, in [0, 1].
+    class_weight : "balanced", dict or None, default=None
+        Of the classes, in the loss; see :class:`TorchClassifier`.
+    sampler : {None, "balanced"}, default=None
+        "balanced" draws every class equally often.
     **training
         As for :class:`TorchEstimator`.
 

@@ -13,18 +13,22 @@ from sklearn.pipeline import Pipeline
 from sklearn.utils import Bunch, check_random_state, column_or_1d
 from sklearn.utils.validation import check_consistent_length
 
-from cmkdlearn._labels import label_codes, labelled_mask
+from cmkdlearn._bridge.routing import RoutedParams
+from cmkdlearn._labels import label_codes, labelled_mask, one_label_each
+from cmkdlearn._protocol import SELECTOR, refuse_bare_network
 from cmkdlearn._seeding import seeded_copy
 from cmkdlearn._validation import check_number
 from cmkdlearn.nn.samples import take
+from cmkdlearn.teachers._given import GivenTeacher
 
 __all__ = ["compare", "corrected_ttest", "expected_calibration_error"]
 
 METRICS = ("accuracy", "macro_f1", "log_loss", "calibration_error")
 COSTS = ("fit_seconds", "ms_per_sample", "n_parameters", "n_bytes")
 # What a like-for-like comparison holds equal, besides all that begins with the prefixes
-SHARED = ("module", "modality", "augmentation", "max_epochs", "batch_size", "lr", "optimizer",
-          "label_smoothing", "mixup", "early_stopping", "validation_fraction", "n_iter_no_change")
+SHARED = ("module", "modality", "augmentation", "max_epochs", "batch_size", "lr", "schedule",
+          "warmup", "optimizer", "label_smoothing", "mixup", "early_stopping",
+          "validation_fraction", "n_iter_no_change")
 SHARED_PREFIXES = ("module__", "optimizer__")
 
 
@@ -102,7 +106,9 @@ def compare(estimators, X, y, *, cv=None, random_state=None, n_jobs=None):
     if not names or len(set(names)) < len(names):
         raise ValueError(f"estimators must have different names, and there must be one at least; "
                          f"got {names}.")
-    y = column_or_1d(y)
+    for name, estimator in named:
+        refuse_bare_network(f"Estimator {name!r}", estimator)
+    y = one_label_each(y, "compare")
     check_consistent_length(next(iter(X.values())) if isinstance(X, Mapping) else X, y)
     unequal = _unequal(dict(named))
     if unequal:
@@ -236,7 +242,12 @@ def _splits(cv, y, rng):
 
 def _score(estimator, X, y, train, test):
     start = time.perf_counter()
-    estimator.fit(take(X, train), y[train])
+    try:
+        estimator.fit(take(X, train), y[train])
+    except Exception as error:
+        if isinstance(X, Mapping) and not isinstance(estimator, RoutedParams):
+            error.add_note(f"X is a dict of modalities. {SELECTOR}")
+        raise
     seconds = time.perf_counter() - start
     X_test, y_test = take(X, test), y[test]
     start = time.perf_counter()
@@ -282,7 +293,9 @@ def _table(names, scores, ratio):
 def _unequal(estimators):
     """Settings of the training, by name and estimator, that are not the same for all."""
     settings: dict[str, dict[str, str]] = {}
-    for name, estimator in estimators.items():
+    trained = {name: estimator for name, estimator in estimators.items()
+               if not isinstance(estimator, GivenTeacher)}
+    for name, estimator in trained.items():
         for param, value in estimator.get_params(deep=False).items():
             if param in SHARED or param.startswith(SHARED_PREFIXES):
                 settings.setdefault(param, {})[name] = repr(value)

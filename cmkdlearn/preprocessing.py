@@ -1,17 +1,21 @@
-"""Sounds as ordinary arrays, and images made worse."""
+"""Sounds as ordinary arrays, images made worse, and what to read of many modalities or columns."""
+
+import warnings
 
 import numpy as np
 from scipy.ndimage import gaussian_filter
 from scipy.signal import ShortTimeFFT, get_window
 from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.feature_selection import SelectorMixin, f_classif
 from sklearn.utils import check_random_state
+from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from cmkdlearn._validation import check_number
 from cmkdlearn.nn.inputs import as_images, canonical
-from cmkdlearn.nn.samples import select_modality
+from cmkdlearn.nn.samples import Modalities, select_modality
 
-__all__ = ["AddNoise", "Blur", "LogMelSpectrogram", "ModalitySelector"]
+__all__ = ["AddNoise", "Blur", "LogMelSpectrogram", "MRMR", "Modalities", "ModalitySelector"]
 
 
 class LogMelSpectrogram(TransformerMixin, BaseEstimator):
@@ -273,6 +277,115 @@ class AddNoise(TransformerMixin, BaseEstimator):
         tags = super().__sklearn_tags__()
         tags.non_deterministic = self.random_state is None
         tags.input_tags.three_d_array = True
+        return tags
+
+
+class MRMR(SelectorMixin, BaseEstimator):
+    r"""Keep the columns of a table that tell most of the classes and least of each other.
+
+    Minimum redundancy, maximum relevance [1]_: columns are taken one by one, each time that of the
+    greatest quotient
+
+    .. math:: \frac{F(x_j, y)}{\frac{1}{|S|} \sum_{s \in S} |\rho(x_j, x_s)|}
+
+    of its F statistic between the classes and its mean absolute correlation with the columns S
+    that were taken before: FCQ, the paper's form for continuous values. The first one is that of
+    the greatest F.
+
+    Parameters
+    ----------
+    n_features_to_select : int, default=100
+        Where there are fewer columns, all of them stay, with a warning.
+
+    Attributes
+    ----------
+    ranking_ : ndarray of shape (n_selected,)
+        Positions of the columns that were taken, in that order.
+    relevance_ : ndarray of shape (n_features_in_,)
+        F statistic of each column; 0 of a constant one.
+
+    Notes
+    -----
+    One product of the table with one column is worked out for each that is taken, so that 100 of
+    20,000 genes take seconds. The quotient is high, too, where a correlation is small by chance:
+    while few columns are taken, one that tells little may be among them. Within cross-validation
+    it belongs into a pipeline: a selection that has seen the labels of the test samples makes
+    them too easy.
+
+    References
+    ----------
+    .. [1] Ding, Peng. "Minimum Redundancy Feature Selection from Microarray Gene Expression Data",
+       Journal of Bioinformatics and Computational Biology 2005.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from cmkdlearn.preprocessing import MRMR
+    >>> rng = np.random.default_rng(0)
+    >>> y = np.repeat([0, 1, 2], 50)
+    >>> signal = np.column_stack([y == 0, y == 0, y == 1])  # the second says what the first says
+    >>> X = signal + rng.normal(scale=[0.2, 0.4, 0.3], size=(150, 3))
+    >>> MRMR(2).fit(X, y).get_support()
+    array([ True, False,  True])
+    """
+
+    def __init__(self, n_features_to_select=100):
+        self.n_features_to_select = n_features_to_select
+
+    def fit(self, X, y):
+        """Choose the columns.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, d)
+        y : array-like of shape (n,)
+            Labels.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        ValueError
+            If ``y`` holds one class only, or ``n_features_to_select`` is no positive integer.
+        """
+        check_number("n_features_to_select", self.n_features_to_select, low=1, integer=True)
+        X, y = validate_data(self, X, y, dtype=np.float64)
+        check_classification_targets(y)
+        if len(np.unique(y)) < 2:
+            raise ValueError("y holds one class, which no column tells from another; give at least "
+                             "two classes.")
+        size = self.n_features_to_select
+        if size > X.shape[1]:
+            warnings.warn(f"n_features_to_select={size} is more than the {X.shape[1]} columns of "
+                          "X, which all stay.", stacklevel=2)
+            size = X.shape[1]
+        varies = X.min(axis=0) < X.max(axis=0)
+        self.relevance_ = np.zeros(X.shape[1])
+        Z = np.zeros_like(X)  # columns of unit length, whose products are correlations
+        if varies.any():
+            with np.errstate(divide="ignore"):  # a column that is constant within each class
+                self.relevance_[varies] = f_classif(X[:, varies], y)[0]
+            Z[:, varies] = X[:, varies] - X[:, varies].mean(axis=0)
+            Z[:, varies] /= np.linalg.norm(Z[:, varies], axis=0)
+        free, redundancy = np.ones(X.shape[1], dtype=bool), np.zeros(X.shape[1])
+        taken = [int(self.relevance_.argmax())]
+        while len(taken) < size:
+            free[taken[-1]] = False
+            redundancy += np.abs(Z[:, taken[-1]] @ Z)
+            mean = np.maximum(redundancy / len(taken), np.finfo(float).tiny)
+            taken.append(int(np.where(free, self.relevance_ / mean, -1).argmax()))
+        self.ranking_ = np.array(taken)
+        return self
+
+    def _get_support_mask(self):
+        check_is_fitted(self)
+        return np.isin(np.arange(self.n_features_in_), self.ranking_)
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.target_tags.required = True
         return tags
 
 

@@ -23,13 +23,18 @@ from sklearn.utils.validation import (
 
 from cmkdlearn._bridge.reading import READ_AS, Reader
 from cmkdlearn._hashing import ByContent
-from cmkdlearn._labels import encode_labels, label_codes
-from cmkdlearn._protocol import as_teacher
+from cmkdlearn._labels import encode_labels, label_codes, one_label_each
+from cmkdlearn._protocol import as_teacher, refuse_bare_network
 from cmkdlearn._seeding import seeded_copy
 from cmkdlearn._validation import check_memory, check_number, check_option
 from cmkdlearn.information import mutual_information
 from cmkdlearn.model_selection import corrected_ttest
-from cmkdlearn.nn.samples import check_same_order, select_modality, take
+from cmkdlearn.nn.samples import (
+    check_same_order,
+    refuse_annotated,
+    select_modality,
+    take,
+)
 from cmkdlearn.teachers import UnimodalTeacher
 
 __all__ = ["CRITERIA", "CCHSelector", "Verdict"]
@@ -303,6 +308,7 @@ class CCHSelector(BaseEstimator):
     # ---------------------------------------------------------------- what goes in
 
     def _check_params(self):
+        refuse_bare_network("network", self.network)
         check_option("representation", self.representation, ["cross-fit", "prefit"])
         check_option("criterion", self.criterion, CRITERIA)
         check_number("n_repeats", self.n_repeats, low=2, integer=True)
@@ -332,9 +338,10 @@ class CCHSelector(BaseEstimator):
             X = X if hasattr(X, "columns") else checked
             return {name: select_modality(X, columns, fitting=True)
                     for name, columns in self.modalities.items()}
+        refuse_annotated(X)
         if not isinstance(X, Mapping):
             raise ValueError(f"X is a {type(X).__name__}; CCHSelector compares modalities: pass a "
-                             "dict (or skorch.helper.SliceDict) of arrays, or a table with "
+                             "dict (or cmkdlearn.Modalities) of arrays, or a table with "
                              "modalities={name: columns}.")
         return X
 
@@ -367,7 +374,7 @@ class CCHSelector(BaseEstimator):
     def _targets(self, X, y):
         if y is None:
             raise ValueError("CCHSelector requires y to be passed, but the target y is None.")
-        y = column_or_1d(y, warn=True)
+        y = one_label_each(y, "CCHSelector")
         check_consistent_length(*X.values(), y)
         if self.representation == "prefit":
             self._continuous = type_of_target(y, input_name="y").startswith("continuous")
@@ -526,8 +533,9 @@ class CCHSelector(BaseEstimator):
 def _assess(selector, represent, X, y, train, test, teachers, seed, offsets):
     """Return I(h_S; Y), and I(h_T; h_S) and the evidence of each teacher, on one fold."""
     network = selector._network() if selector.representation == "cross-fit" else None
+    targets = y if selector._continuous else selector.classes_[y]
     z = {name: represent(network and ByContent(seeded_copy(network, seed + offsets[name])), part,
-                         y, train, test, selector.n_components) for name, part in X.items()}
+                         targets, train, test, selector.n_components) for name, part in X.items()}
     mi, y = selector._information(seed), y[test]
     student_label = mi(z[selector.student], y)
     pairs = [Pair(mi, z[name], z[selector.student], y, student_label,

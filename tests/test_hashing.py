@@ -1,6 +1,7 @@
 """Values are known by what they hold."""
 
 import copy
+import functools
 import subprocess
 import sys
 
@@ -125,6 +126,18 @@ def test_the_code_of_users_functions_counts():
     assert content_hash(defined("def f(x, k=1): return x + k")) != content_hash(defined("def f(x, k=2): return x + k"))
     recursive = defined("def f(n): return n and f(n - 1)")
     assert content_hash(recursive) == content_hash(recursive)
+
+
+@pytest.mark.parametrize("member", [
+    "def f(self): return {0}", "@property\n    def f(self): return {0}", "@staticmethod\n    def f(): return {0}",
+    "@classmethod\n    def f(cls): return {0}", "@functools.cached_property\n    def f(self): return {0}",
+    "f = property(fset=lambda self, x: {0})", "f = functools.partialmethod(print, {0})",
+    "class f:\n        k = {0}"])
+def test_whatever_a_class_runs_counts(member):
+    def network(number):
+        return content_hash(defined(f"class Net(nn.Module):\n    {member.format(number)}", functools=functools))
+
+    assert network(1) == network(1) != network(2)
 
 
 def test_what_learns_and_what_is_tied_counts():

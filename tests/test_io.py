@@ -46,7 +46,13 @@ from cmkdlearn.students import (
     MultiTeacherDistiller,
     UCMKDStudent,
 )
-from cmkdlearn.teachers import TeacherEnsemble, UnimodalTeacher, WordNetRelaxedTeacher
+from cmkdlearn.teachers import (
+    PrecomputedTeacher,
+    PretrainedTeacher,
+    TeacherEnsemble,
+    UnimodalTeacher,
+    WordNetRelaxedTeacher,
+)
 from cmkdlearn.text import WordNetNouns
 
 fast = {"max_epochs": 1, "random_state": 0, "device": "cpu"}
@@ -61,6 +67,9 @@ vectors = np.random.default_rng(0).normal(size=(70, 64))
 words = {"class_names": dict(enumerate(vectors[:10])),
          "nouns": {f"noun {i}": vector for i, vector in enumerate(vectors[10:])}}
 linear = LogisticRegression(max_iter=1000)
+with torch.random.fork_rng():
+    torch.manual_seed(0)
+    trained = nn.Sequential(nn.Linear(64, 12), nn.BatchNorm1d(12), nn.ReLU(), nn.Linear(12, 10))
 
 METHODS = ["predict", "predict_proba", "decision_function", "encode", "project", "teaching_logits",
            "noun_of", "score_with_labels"]
@@ -92,6 +101,11 @@ CASES = {
     "FusionClassifier": (FusionClassifier(modalities=["upper", "lower"], **small), halves, y),
     "CCHSelector": (CCHSelector(student="upper", n_repeats=2, network=UnimodalTeacher(**small),
                                 distiller=MultiTeacherDistiller(**small), random_state=0), halves, y),
+    "PretrainedTeacher": (PretrainedTeacher(trained, range(10), device="cpu"), X, y),
+    "a layer of a PretrainedTeacher": (PretrainedTeacher(trained, [*"jihgfedcba"], feature_layer="1",
+                                                         device="cpu"), X, np.array([*"abcdefghij"])[y]),
+    "PrecomputedTeacher": (PrecomputedTeacher(X @ vectors[:10].T, range(10), modality="id"),
+                           {"id": np.arange(120)}, y),
     "two classes": (UnimodalTeacher(**small), X, np.where(y < 5, "low", "high")),
 }
 

@@ -36,7 +36,12 @@ from cmkdlearn.students import (
     MultiTeacherDistiller,
     UCMKDStudent,
 )
-from cmkdlearn.teachers import TeacherEnsemble, UnimodalTeacher, WordNetRelaxedTeacher
+from cmkdlearn.teachers import (
+    PretrainedTeacher,
+    TeacherEnsemble,
+    UnimodalTeacher,
+    WordNetRelaxedTeacher,
+)
 
 SECONDS = 60  # for one file; a sound one takes a tenth of one
 fast = {"max_epochs": 1, "random_state": 0, "device": "cpu"}
@@ -68,6 +73,8 @@ MODELS = {
     "experts": (LFMEDistiller(shots=(14, 16), **small), X, y),
     "feedback": (FFKDDistiller(**small), X, y),
     "regressor": (DistilledRegressor([("linear", Ridge())], **small), X, y.astype(float)),
+    "pretrained": (PretrainedTeacher(nn.Sequential(nn.Linear(16, 6), nn.ReLU(), nn.Linear(6, 4)), range(4),
+                                     feature_layer="1", device="cpu"), X, y),
     "fusion": (FusionClassifier(modalities=["left", "right"], **small), halves, y),
     "selector": (CCHSelector(student="left", n_repeats=2, network=network, n_components=3,
                              distiller=MultiTeacherDistiller(**small), random_state=0), halves, y),

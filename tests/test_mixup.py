@@ -134,25 +134,28 @@ def seen_in(fitted, X=PAIR):
     raise AssertionError("these are no mixtures")
 
 
+@pytest.mark.parametrize("weight", [None, np.array([1.0, 2.0, 3.0])], ids=["alike", "weighted"])
 @pytest.mark.parametrize("seed", range(6))
-def test_a_batch_by_hand(seed):
+def test_a_batch_by_hand(seed, weight):
     teacher = LogisticRegression().fit(np.vstack([PAIR] * 2), np.tile(CODES, 2))
     frozen = [("t", FrozenEstimator(teacher))]
-    fits = {view: MultiTeacherDistiller(frozen, teacher_view=view, **{**BATCH, "random_state": seed}).fit(PAIR, CODES)
-            for view in ("clean", "same")}
+    fits = {view: MultiTeacherDistiller(frozen, teacher_view=view, **{**BATCH, "random_state": seed})
+            .fit(PAIR, CODES, sample_weight=weight) for view in ("clean", "same")}
     mixtures, share, order = seen_in(fits["clean"])
     np.testing.assert_array_equal(fits["same"].net_.module_.encoder.kept[0], mixtures)
     z = log_softmax(fits["clean"]._run(mixtures).logits.astype(float), axis=1)
     z_2 = log_softmax(fits["clean"]._run(mixtures).logits.astype(float) / 2, axis=1)
     own, other = -z[np.arange(3), CODES], -z[np.arange(3), CODES[order]]
-    ce = np.mean(share * own + (1 - share) * other)
+    w = np.ones(3) if weight is None else weight / weight.mean()
+    ce = np.mean(share * w * own + (1 - share) * w[order] * other)
 
-    def kl(logits):
+    def kl(logits, w):
         p = softmax(logits / 2, axis=1)
-        return np.mean(4 * np.sum(p * (np.log(p) - z_2), axis=1))
+        return np.mean(w * 4 * np.sum(p * (np.log(p) - z_2), axis=1))
 
     said = teacher.decision_function(PAIR)
-    kd = {"clean": share * kl(said) + (1 - share) * kl(said[order]), "same": kl(teacher.decision_function(mixtures))}
+    kd = {"clean": share * kl(said, w) + (1 - share) * kl(said[order], w[order]),
+          "same": kl(teacher.decision_function(mixtures), share * w + (1 - share) * w[order])}
     for view, fitted in fits.items():
         row = fitted.history_[0]
         assert row["train_ce_loss"] == pytest.approx(ce, rel=1e-5)

@@ -5,14 +5,22 @@ import pickle
 import numpy as np
 import pytest
 import torch
-from sklearn.base import clone
+from sklearn.base import BaseEstimator, RegressorMixin, clone
+from sklearn.compose import TransformedTargetRegressor
+from sklearn.cross_decomposition import PLSRegression
+from sklearn.ensemble import RandomForestRegressor
 from sklearn.frozen import FrozenEstimator
-from sklearn.linear_model import LinearRegression
+from sklearn.linear_model import LinearRegression, Ridge
 from sklearn.model_selection import GridSearchCV
-from sklearn.preprocessing import FunctionTransformer
+from sklearn.neighbors import KNeighborsRegressor
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import FunctionTransformer, StandardScaler
+from sklearn.svm import SVR
 from skorch.helper import SliceDict
+from torch.utils.data import TensorDataset
 
 from cmkdlearn.datasets import make_gaussian_modalities
+from cmkdlearn.preprocessing import ModalitySelector
 from cmkdlearn.students import DistilledRegressor
 
 RHO = {"rho_ts": 0.7, "rho_ty": 0.5, "rho_sy": 0.6}
@@ -21,7 +29,16 @@ LINEAR = {"module__hidden": (), "optimizer": torch.optim.SGD, "lr": 0.5, "batch_
           "max_epochs": 150, "device": "cpu", "random_state": 0}
 
 
-class OnTeacher(LinearRegression):
+class ReadsAll:
+    """Says that it reads all modalities."""
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.dict = True
+        return tags
+
+
+class OnTeacher(ReadsAll, LinearRegression):
     """Least squares on the teacher's modality."""
 
     def fit(self, X, y):
@@ -35,7 +52,7 @@ def student(teachers=(), **params):
     return DistilledRegressor(teachers, **{"modality": "student", **LINEAR, **params})
 
 
-class Fixed(LinearRegression):
+class Fixed(ReadsAll, RegressorMixin, BaseEstimator):
     def __init__(self, value=0.0):
         self.value = value
 
@@ -78,6 +95,33 @@ def test_units_do_not_matter():
 def test_no_weight_is_no_teacher():
     np.testing.assert_array_equal(student([("t", OnTeacher())], lambda_kd=0).fit(X, y).predict(X),
                                   student().fit(X, y).predict(X))
+
+
+@pytest.mark.parametrize("make", [
+    LinearRegression, lambda: PLSRegression(1), lambda: KNeighborsRegressor(3),
+    lambda: RandomForestRegressor(3, random_state=0), lambda: make_pipeline(StandardScaler(), Ridge()),
+    lambda: TransformedTargetRegressor(SVR()), lambda: GridSearchCV(Ridge(), {"alpha": [1, 2]}),
+], ids=["linear", "pls", "neighbours", "forest", "pipeline", "transformed", "search"])
+def test_teachers_of_scikit_learn_read_the_students_modality(make):
+    target = y[:, 0]
+    expected = make().fit(X["student"], target).predict(X["student"]).reshape(-1)
+    fitted = student([("t", make())], max_epochs=1).fit(X, target)
+    np.testing.assert_allclose(fitted.teacher_predictions_, expected)
+    column = student([("t", FrozenEstimator(make().fit(X["student"], target)))], max_epochs=1)
+    assert column.fit(X, y[:, :1]).teacher_predictions_.shape == (60, 1)  # whatever theirs is
+
+
+def test_a_selector_lets_a_teacher_read_its_own():
+    chosen = make_pipeline(ModalitySelector("teacher"), LinearRegression())
+    fitted = student([("t", chosen)], max_epochs=1).fit(X, y)
+    expected = LinearRegression().fit(X["teacher"], y).predict(X["teacher"])
+    np.testing.assert_allclose(fitted.teacher_predictions_, expected)
+
+
+def test_a_teacher_of_scikit_learn_reads_no_dataset():
+    data = TensorDataset(torch.from_numpy(X["student"]))
+    with pytest.raises(TypeError, match=r"LinearRegression\(\) reads arrays, and X is a Tensor"):
+        DistilledRegressor([("t", LinearRegression())], device="cpu").fit(data, y)
 
 
 def test_shapes_of_the_targets():

@@ -14,7 +14,7 @@ from cmkdlearn.students import MultiTeacherDistiller
 
 ROOT = Path(cmkdlearn.__file__).parent
 # A room may import those before it, and none behind it.
-ORDER = ["_version", "_validation", "_labels", "_hashing", "_seeding", "_files", "_distances", "losses", "alignment", "nn",
+ORDER = ["_version", "_validation", "_labels", "_hashing", "_seeding", "_files", "_distances", "_progress", "losses", "alignment", "nn",
          "datasets", "preprocessing", "embedding", "text", "information", "_bridge", "_protocol", "base",
          "theory", "teachers", "export", "model_selection", "selection", "students", "inspection", "io"]
 

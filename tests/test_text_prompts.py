@@ -1,8 +1,12 @@
 """Prompts: Algorithm 1, step 1."""
 
+import io
+import warnings
+
 import numpy as np
 import pytest
 
+from cmkdlearn import _progress
 from cmkdlearn.text import DEFAULT_TEMPLATES, _prompts, encode_prompts
 
 
@@ -68,3 +72,67 @@ def test_chunks_change_nothing_and_bound_what_is_encoded_at_a_time(monkeypatch):
 def test_bad_input(embedder, words, templates, error, message):
     with pytest.raises(error, match=message):
         encode_prompts(embedder, words, templates)
+
+
+# what it costs ----------------------------------------------------------------------------------
+
+class Kept(Hashed):
+    """One that can keep what it embeds, and shows its progress."""
+
+    def __init__(self, memory=None, verbose=0):
+        super().__init__()
+        self.memory, self.verbose = memory, verbose
+
+    def encode_text(self, texts):
+        assert not self.verbose  # there is a bar already
+        return super().encode_text(texts)
+
+
+@pytest.fixture
+def slow(monkeypatch):
+    """Let each look at the clock be 24 seconds after the last, and a part hold 4 prompts."""
+    seconds = iter(range(0, 10_000, 24))
+    monkeypatch.setattr(_prompts.time, "perf_counter", lambda: next(seconds))
+    monkeypatch.setattr(_prompts, "CHUNK", 4)
+
+
+def test_hours_of_work_that_are_not_kept_are_told(slow, tmp_path):
+    words = [f"word {i}" for i in range(10)]
+    with pytest.warns(UserWarning, match=r"10 nouns in 2 templates.* 2 minutes.*memory=folder"):
+        encode_prompts(Kept(), words, ["a {}", "the {}"])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        encode_prompts(Kept(tmp_path), words, ["a {}", "the {}"])  # kept
+        encode_prompts(Kept(), words[:2], ["a {}", "the {}"])  # one part
+        encode_prompts(Kept(), words[:4], ["a {}", "the {}"])  # 48 seconds
+        encode_prompts(Hashed(), words, ["a {}", "the {}"])  # it cannot keep them
+
+
+def test_progress_is_the_embedders(slow, tmp_path, capsys):
+    words = [f"word {i}" for i in range(10)]
+    embedder = Kept(tmp_path, verbose=1)
+    shown = encode_prompts(embedder, words, ["a {}", "the {}"])
+    assert "10/10" in capsys.readouterr().err
+    assert embedder.verbose == 1
+    np.testing.assert_array_equal(encode_prompts(Kept(tmp_path), words, ["a {}", "the {}"]), shown)
+    assert not capsys.readouterr().err
+
+
+class Terminal(io.StringIO):
+    """A standard error that somebody reads."""
+
+    def isatty(self):
+        return True
+
+
+def test_auto_is_for_who_watches_and_for_what_takes_long(slow, tmp_path, monkeypatch, capsys):
+    words = [f"word {i}" for i in range(10)]
+    embedder = Kept(tmp_path, verbose="auto")
+    encode_prompts(embedder, words)
+    assert not capsys.readouterr().err  # no terminal
+    monkeypatch.setattr(_progress.sys, "stderr", terminal := Terminal())
+    encode_prompts(embedder, words)
+    assert not terminal.getvalue()  # over in a moment
+    monkeypatch.setattr(_progress, "PATIENCE", 0)
+    encode_prompts(embedder, words)
+    assert "10/10" in terminal.getvalue()

@@ -19,7 +19,7 @@ from torch import nn
 
 from cmkdlearn.alignment import feature_alignment, label_alignment
 from cmkdlearn.inspection import BoundDisplay
-from cmkdlearn.students import MultiTeacherDistiller, UCMKDStudent
+from cmkdlearn.students import MultiTeacherDistiller, UCMKDStudent, _unpaired
 from cmkdlearn.teachers import TeacherEnsemble, UnimodalTeacher
 from cmkdlearn.theory import ucmkd_bound
 
@@ -67,7 +67,7 @@ def test_without_alignment_it_is_cross_entropy_bit_for_bit(teacher, params, rand
 @pytest.mark.parametrize("order", ["first", "second"])
 @pytest.mark.parametrize("la_scope", ["all", "head"])
 def test_goes_to_cross_entropy_with_the_inner_rate(teacher, order, la_scope):
-    plain = weights(fit(teacher, lambda_fa=0.0))
+    plain = weights(fit(teacher, lambda_fa=0.0, lambda_la=0.0))
     apart = [(weights(fit(teacher, lambda_fa=1.0, lambda_la=1.0, bilevel=True, inner_lr=rate,
                           la_gradient="full", order=order, la_scope=la_scope)) - plain).norm()
              for rate in (1e-1, 1e-8)]
@@ -201,17 +201,46 @@ def test_plain_sum_by_hand(narrow):
 
 def test_weights_fall_to_nothing_over_the_epochs(teacher):
     """Also where a warm start goes on."""
-    params = {"lambda_fa": 0.8, "feature_scale": 1.0, "lambda_la": 0.5, "max_epochs": 4}
-    student = fit(teacher, **params)
+    params = {"bilevel": False, "lambda_fa": 0.8, "feature_scale": 1.0, "lambda_la": 0.5, "max_epochs": 4}
+    student = fit(teacher, **params, decay=True)
     student.set_params(warm_start=True, max_epochs=2).fit(LOWER[FEW], y[FEW])
     for row, share in zip(student.history_, [1, 3 / 4, 2 / 4, 1 / 4, 1, 1 / 2], strict=True):
         expected = (row["train_ce_loss"] + share * 0.8 * row["train_fa_loss"]
                     + share * 0.5 * row["train_la_loss"])
         assert row["train_loss"] == pytest.approx(expected, rel=1e-5)
-    stays = fit(teacher, **params, decay=False).history_[-1]
+    stays = fit(teacher, **params).history_[-1]
     assert stays["train_loss"] == pytest.approx(
         stays["train_ce_loss"] + 0.8 * stays["train_fa_loss"] + 0.5 * stays["train_la_loss"],
         rel=1e-5)
+
+
+@pytest.mark.parametrize(("params", "moved"), [
+    ({"lambda_la": 0.0}, ["0.weight", "0.bias"]),
+    ({"lambda_fa": 0.0}, ["0.weight", "0.bias", "head.weight", "head.bias"]),
+    ({"lambda_fa": 0.0, "la_scope": "head"}, ["head.weight", "head.bias"])])
+@pytest.mark.parametrize("weight", [1.0, 0.25])
+def test_an_inner_step_of_weight_1_is_a_thousandth_of_what_it_moves(teacher, monkeypatch, params, moved, weight):
+    """Whatever unit the term has; and the weights mean something."""
+    steps = []
+
+    class Watched(_unpaired._InnerLoop):
+        def descend(self, loss, weight, moves):
+            before = {name: p.detach().clone() for name, p in self.params.items()}
+            super().descend(loss, weight, moves)
+            length, way = (torch.cat([part.flatten() for part in parts]).norm() for parts in zip(
+                *((before[name], p.detach() - before[name]) for name, p in self.params.items()
+                  if not torch.equal(p, before[name])), strict=True))
+            steps.append(((way / length).item(), [name for name, p in self.params.items()
+                                                  if not torch.equal(p, before[name])]))
+
+    monkeypatch.setattr(_unpaired, "_InnerLoop", Watched)
+    (name,) = {"lambda_fa", "lambda_la"} - params.keys()
+    for scale in (1.0, 1e3):
+        fit(teacher, **{**params, name: weight}, feature_scale=scale, max_epochs=1, module=nn.Sequential(
+            nn.Linear(32, 256), nn.Tanh(), nn.Linear(256, 10)))
+    for relative, names in steps:
+        assert relative == pytest.approx(weight * 1e-3, rel=1e-2)
+        assert [n.removeprefix("encoder.") for n in names] == moved
 
 
 class Normalised(Tiny):
@@ -235,7 +264,8 @@ def test_inner_steps_leave_batch_statistics_alone(narrow):
 
 
 def test_alignment_brings_the_features_nearer(teacher):
-    far, near = (fit(teacher, lambda_fa=weight, feature_scale=1.0, max_epochs=20) for weight in (0.0, 1.0))
+    far, near = (fit(teacher, bilevel=False, lambda_la=0.0, lambda_fa=weight, feature_scale=1.0, max_epochs=20)
+                 for weight in (0.0, 1.0))
     bank = torch.from_numpy(teacher.feature_bank_[:200])
     distances = [feature_alignment(torch.from_numpy(s.project(LOWER[FEW])), bank).item()
                  for s in (far, near)]

@@ -13,11 +13,12 @@ from cmkdlearn.teachers import UnimodalTeacher
 
 DIRECTIONS = {"spoken, taught by written": ("spoken", "written"),
               "written, taught by spoken": ("written", "spoken")}
+FADES = {"bilevel": False, "lambda_fa": 0.1, "lambda_la": 0.0, "label_cost": 1.0, "decay": True}
 UNPAIRED = {
-    "cross-entropy": {"lambda_fa": 0.0},
-    "feature KD": {"lambda_fa": 1.0, "feature_scale": 1.0, "label_cost": 0.0, "decay": False},
+    "cross-entropy": {"lambda_fa": 0.0, "lambda_la": 0.0},
+    "feature KD": {"bilevel": False, "lambda_la": 0.0, "feature_scale": 1.0},
     "UCMKD, the paper's": UCMKDStudent.paper,
-    "UCMKD, our default": {},
+    "a plain sum that fades": FADES,
 }
 
 

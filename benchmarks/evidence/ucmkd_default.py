@@ -14,7 +14,7 @@ from sklearn.frozen import FrozenEstimator
 from benchmarks._data import uci_multiple_features
 from benchmarks._networks import DigitNet
 from benchmarks.evidence._claims import Claim
-from benchmarks.evidence._digits import UNPAIRED, digits, draw_balanced
+from benchmarks.evidence._digits import FADES, UNPAIRED, digits, draw_balanced
 from cmkdlearn.students import UCMKDStudent
 from cmkdlearn.teachers import UnimodalTeacher
 
@@ -32,7 +32,8 @@ METHODS = {
     "UCMKDStudent()": {},
     "classes renamed": {},
     "noise for features": {},
-    "weights that stay": {"decay": False},
+    "a plain sum that fades": FADES,
+    "a plain sum that stays": {**FADES, "decay": False},
     "feature KD, weight 1": UNPAIRED["feature KD"],
     "UCMKDStudent.paper()": UCMKDStudent.paper,
 }

@@ -26,7 +26,7 @@ FA, LA = {"lambda_fa": 1.0, "lambda_la": 0.0}, {"lambda_fa": 0.0, "lambda_la": 1
 BOTH = {"lambda_fa": 1.0, "lambda_la": 1.0}
 FULL = {"la_gradient": "full"}
 METHODS = {
-    "cross-entropy": {"lambda_fa": 0.0},
+    "cross-entropy": {"lambda_fa": 0.0, "lambda_la": 0.0},
     "FA": FA, "LA": LA | FULL, "FA + LA": BOTH, "FA + LA, full gradient": BOTH | FULL,
     **{f"{name}, bi-level": terms | {"bilevel": True, "inner_lr": 1e-3}
        for name, terms in (("FA", FA), ("LA", LA | FULL), ("FA + LA", BOTH),
@@ -51,8 +51,8 @@ def run(seed, settings, student, teacher):
     frozen = taught(theirs.X_train[shown], theirs.y_train[shown], settings["teacher_epochs"], seed)
     given, scores = training(settings["epochs"], seed), {}
     for name, params in METHODS.items():
-        student = unpaired({"feature_scale": 1.0, "label_cost": 0.0, "decay": False, **params},
-                           frozen, given)
+        student = unpaired({"bilevel": False, "feature_scale": 1.0, "la_gradient": "student",
+                            **params}, frozen, given)
         student.fit({"mine": mine.X_train[rows]}, mine.y_train[rows])
         scores[name] = {"accuracy": student.score({"mine": mine.X_test}, mine.y_test)}
     return scores

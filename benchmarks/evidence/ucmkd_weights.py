@@ -36,8 +36,8 @@ def run(seed, settings, student, teacher):
     given, scores = training(settings["epochs"], seed), {}
     for fa in WEIGHTS:
         for la in WEIGHTS:
-            student = unpaired({"lambda_fa": fa, "lambda_la": la, "la_gradient": "full",
-                                "feature_scale": 1.0, "label_cost": 0.0, "decay": False},
+            student = unpaired({"lambda_fa": fa, "lambda_la": la, "bilevel": False,
+                                "feature_scale": 1.0},
                                frozen, given)
             student.fit({"mine": mine.X_train[rows]}, mine.y_train[rows])
             scores[f"{fa:g} and {la:g}"] = {

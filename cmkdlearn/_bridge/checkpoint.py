@@ -96,7 +96,7 @@ class Checkpoint(Callback):
             self.file.unlink(missing_ok=True)
 
 
-def key_of(method, data, seed):
+def key_of(method, data, data_val, seed):
     """Name a training by all that its result depends on.
 
     Those are the parameters with the code of the user's that they name, the seed that was drawn,
@@ -105,7 +105,9 @@ def key_of(method, data, seed):
     """
     params = {name: value for name, value in method.get_params(deep=False).items()
               if name not in ("checkpoint", "verbose", "device", "memory")}
-    samples, net = {name: each(value, _known_by) for name, value in data.items()}, method.net_
+    samples = [{name: each(value, _known_by) for name, value in part.items()}
+               for part in (data, data_val or {})]
+    net = method.net_
     try:
         return content_hash([type(method), params, seed, samples,
                              dict(net.module_.state_dict(keep_vars=True)),

@@ -8,6 +8,7 @@ from cmkdlearn.nn.data import each, move
 # Fewer rows than this are padded: matrix products take another path for a handful of rows, and a
 # sample's prediction should not depend, to the last bit, on how many came with it.
 MIN_ROWS = 32
+ROWS_AT_ONCE = 128
 
 
 def infer(ask, data, *, device, batch_size):
@@ -19,7 +20,7 @@ def infer(ask, data, *, device, batch_size):
         From a batch on the device to a tensor, or to (named) tuples of tensors and None.
     data : TensorData
     device : torch.device
-    batch_size : int
+    batch_size : int or "auto"
         -1: all at once.
 
     Returns
@@ -28,6 +29,7 @@ def infer(ask, data, *, device, batch_size):
         What was said of all samples, on the CPU.
     """
     answers, size = [], None
+    batch_size = ROWS_AT_ONCE if batch_size == "auto" else batch_size
 
     def ask_part(part, seen):
         return each(ask(move(part, device)), torch.Tensor.cpu)

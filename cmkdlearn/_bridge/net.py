@@ -4,19 +4,21 @@ import contextlib
 import copy
 import inspect
 import math
+import operator
 import warnings
 
 import numpy as np
 import torch
 from sklearn.model_selection import train_test_split
 from skorch import NeuralNet
-from skorch.callbacks import Callback, EarlyStopping, EpochTimer, LRScheduler, PrintLog
+from skorch.callbacks import Callback, EarlyStopping, EpochTimer, LRScheduler
 from skorch.history import History
 from skorch.utils import TeeGenerator, noop
 
 from cmkdlearn._bridge.memory import StepsInParts
 from cmkdlearn._bridge.processes import Processes, mixed_precision
-from cmkdlearn.nn.data import SINGLE, BatchLoader, TensorData, fits_on, move, whole
+from cmkdlearn._bridge.progress import Progress, verbosity
+from cmkdlearn.nn.data import SINGLE, BatchLoader, fits_on, move, whole
 
 NO_TERM = ("loss", "acc", "kappa")  # what is reported beside the terms of the loss
 
@@ -42,7 +44,7 @@ class Net(NeuralNet):
 
     def get_default_callbacks(self):
         """Time each epoch and print its line; losses are recorded by the epoch itself."""
-        return [("epoch_timer", EpochTimer()), ("print_log", PrintLog())]
+        return [("epoch_timer", EpochTimer()), ("print_log", Progress())]
 
     def get_split_datasets(self, X, y=None, **fit_params):
         """Take the pair of training and validation data that X is; to the GPU if they fit."""
@@ -156,6 +158,12 @@ class Net(NeuralNet):
     def get_iterator(self, dataset, training=False):
         """Return the batches; where there are several processes, this one's share of each."""
         iterator = super().get_iterator(dataset, training=training)
+        if training and self.method._balances:
+            if not isinstance(iterator, BatchLoader):
+                raise ValueError(f"sampler={self.method.sampler!r} draws the batches, and so does "
+                                 f"iterator_train={type(iterator).__name__}; leave one of them at "
+                                 "its default.")
+            iterator.sampler.balances = True
         if self.processes:
             self.processes.share_out(iterator)
         return iterator
@@ -218,11 +226,12 @@ class Net(NeuralNet):
         for name, value in means.items():
             key = f"{prefix}_{name}" if name in NO_TERM else f"{prefix}_{name}_loss"
             self.history.record(key, value)
-        for key, best in ((f"{prefix}_loss", min), (f"{prefix}_acc", max)):
-            if key in self.history[-1]:
-                *before, last = (epoch[key] for epoch in self.history if key in epoch)
-                self.history.record(f"{key}_best", not before or best(last, *before) == last
-                                    and last not in before)
+        for name, better in (("loss", operator.lt), ("acc", operator.gt)):
+            if name in means:
+                key = f"{prefix}_{name}"
+                best = next((epoch[key] for epoch in reversed(self.history)
+                             if epoch.get(f"{key}_best")), None)
+                self.history.record(f"{key}_best", best is None or better(means[name], best))
 
     def _refuse_non_finite(self, prefix, means):
         wrong = [name for name, value in means.items() if not math.isfinite(value)]
@@ -250,8 +259,8 @@ def make_net(method, module, criterion, device):
     if hasattr(method, "classes_"):
         params["predict_nonlinearity"] = torch.nn.Softmax(dim=1)
     return Net(module, criterion, method=method, optimizer=method.optimizer, lr=method.lr,
-               batch_size=method.batch_size, max_epochs=method.max_epochs, verbose=method.verbose,
-               device=device, iterator_valid=BatchLoader,
+               batch_size=method.batch_size_, max_epochs=method.max_epochs_,
+               verbose=verbosity(method), device=device, iterator_valid=BatchLoader,
                **params).initialize()
 
 
@@ -263,8 +272,8 @@ def go_on(net):
     method = net.method
     for group in net.optimizer_.param_groups:
         group["lr"] = group.pop("initial_lr", group["lr"])
-    wanted = {"max_epochs": method.max_epochs, "batch_size": method.batch_size, "lr": method.lr,
-              "verbose": method.verbose,
+    wanted = {"max_epochs": method.max_epochs_, "batch_size": method.batch_size_, "lr": method.lr,
+              "verbose": verbosity(method),
               **{name: value for name, value in method._net_params().items()
                  if name.startswith("optimizer__")}}
     # only what has changed: to set a rate is to set it for all groups of parameters
@@ -297,9 +306,7 @@ def as_it_was(method):
 
 
 def split(method, data, stratify):
-    """Return training and validation data; of the latter there is None without early stopping."""
-    if not method.early_stopping:
-        return data, None
+    """Set samples aside for early stopping; return those to train on, and these."""
     try:
         train, valid = train_test_split(
             np.arange(len(data)), test_size=method.validation_fraction, stratify=stratify,
@@ -308,4 +315,4 @@ def split(method, data, stratify):
         raise ValueError(f"early_stopping=True cannot set validation_fraction="
                          f"{method.validation_fraction} of every class aside. {error}") from None
     train, valid = (data.subset(torch.from_numpy(part)) for part in (train, valid))
-    return train, TensorData(**method._as_predicted(valid.tensors))
+    return train.tensors, method._as_predicted(valid.tensors)

@@ -1,5 +1,7 @@
 """Long-tailed data out of balanced data."""
 
+from collections.abc import Mapping
+
 import numpy as np
 from sklearn.utils import _safe_indexing, check_consistent_length, check_random_state
 
@@ -48,7 +50,7 @@ def make_imbalanced(X, y, *, factor=100, classes=None, random_state=None):
     array([100,  10,   1])
     """
     check_number("factor", factor, low=1)
-    modalities = list(X.values()) if isinstance(X, dict) else [X]
+    modalities = list(X.values()) if isinstance(X, Mapping) else [X]
     check_consistent_length(*modalities, y)
     labels, membership, sizes = np.unique(np.asarray(y), return_inverse=True, return_counts=True)
     labels = labels.tolist()

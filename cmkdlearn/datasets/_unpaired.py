@@ -1,5 +1,6 @@
 """Unpaired modalities out of paired ones, and less of them."""
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -147,7 +148,7 @@ def subsample(X, y, fraction, *, random_state=None):
     """
     check_number("fraction", fraction, low=0, high=1, open_low=True)
     y = column_or_1d(y)
-    check_consistent_length(*(X.values() if isinstance(X, dict) else [X]), y)
+    check_consistent_length(*(X.values() if isinstance(X, Mapping) else [X]), y)
     kept = np.arange(len(y))
     if fraction < 1:
         try:

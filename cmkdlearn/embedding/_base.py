@@ -7,6 +7,7 @@ import torch
 import torch.nn.functional as F
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
 
+from cmkdlearn._progress import progress
 from cmkdlearn._validation import check_number, check_option
 from cmkdlearn.embedding._cache import EmbeddingCache, array_digest
 from cmkdlearn.nn.data import resolve_device
@@ -171,14 +172,14 @@ class Embedder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator)
         return EmbeddingCache(self.memory)(identified, compute)
 
     def _progress(self, what, n_batches):
-        from tqdm.auto import tqdm
-        return tqdm(total=n_batches, desc=f"{type(self).__name__}: {what}", unit="batch",
-                    disable=not self.verbose)
+        return progress(f"{type(self).__name__}: {what}", n_batches, "batch", self.verbose)
 
     def _check_params(self):
         check_number("batch_size", self.batch_size, low=1, integer=True)
         if self.input_type is not None:
             check_option("input_type", self.input_type, INPUT_TYPES)
+        if isinstance(self.verbose, str):
+            check_option("verbose", self.verbose, ("auto",))
         EmbeddingCache(self.memory)
 
     def _images(self, X):

@@ -49,8 +49,8 @@ class CLIPEmbedder(Embedder):
     memory : str, os.PathLike or joblib.Memory, optional
         Folder in which embeddings are kept, found again by the content of the images or texts and
         by the digest of the weights.
-    verbose : int, default=0
-        Whether to show progress.
+    verbose : "auto", bool or int, default="auto"
+        Whether to show progress; "auto" does so in a terminal or notebook, after ten seconds.
 
     Raises
     ------
@@ -81,7 +81,7 @@ class CLIPEmbedder(Embedder):
     """
 
     def __init__(self, model_name="ViT-B-32", pretrained="laion2b_s34b_b79k", *, checkpoint=None,
-                 input_type=None, batch_size=32, device="auto", memory=None, verbose=0):
+                 input_type=None, batch_size=32, device="auto", memory=None, verbose="auto"):
         self.model_name = model_name
         self.pretrained = pretrained
         self.checkpoint = checkpoint

@@ -69,8 +69,8 @@ class ConSEEmbedder(Embedder):
         "auto" takes the GPU where there is one. A GPU works in mixed precision.
     memory : str, os.PathLike or joblib.Memory, optional
         Folder in which embeddings are kept, found again by the content of the images or texts.
-    verbose : int, default=0
-        Whether to show progress.
+    verbose : "auto", bool or int, default="auto"
+        Whether to show progress; "auto" does so in a terminal or notebook, after ten seconds.
 
     Raises
     ------
@@ -104,7 +104,7 @@ class ConSEEmbedder(Embedder):
 
     def __init__(self, *, image_size=160, n_top=N_CLASSES, temperature=4.0,
                  template="a photo of a {}.", input_type=None, batch_size=32, device="auto",
-                 memory=None, verbose=0):
+                 memory=None, verbose="auto"):
         self.image_size = image_size
         self.n_top = n_top
         self.temperature = temperature

@@ -22,6 +22,7 @@ from cmkdlearn.io._trial import try_out
 from cmkdlearn.io._writer import MOST_DEEP, TRUSTED
 from cmkdlearn.nn.data import resolve_device
 from cmkdlearn.selection import Verdict
+from cmkdlearn.teachers import PretrainedTeacher
 from cmkdlearn.text import WordNetNouns
 
 TABLE_BYTES = 2**26
@@ -115,7 +116,7 @@ class Reader:
         self.tensors, self.trusted, self.device = tensors, trusted or {}, device
         self.made, self.depths, self.sizes, self.used = [], [], [], set()
         self.depth = self.size = 0  # of the row that is being made
-        self.with_net = []
+        self.with_net, self.with_module = [], []
 
     def read(self):
         """Return the object that the others belong to."""
@@ -139,6 +140,8 @@ class Reader:
             raise Refused(f"it holds {unused[0]!r}, to which nothing in it refers.")
         for estimator in self.with_net:
             self._give_net(estimator)
+        for estimator in self.with_module:
+            self._try_out(estimator, estimator.module_)
         return root
 
     def _needed(self):
@@ -303,6 +306,10 @@ class Reader:
             if not issubclass(cls, TorchEstimator):
                 raise Refused(f"{registry.full_name(cls)} has no net.")
             self.with_net.append(made)
+        if "module_" in kept:
+            if cls is not PretrainedTeacher:
+                raise Refused(f"{registry.full_name(cls)} has no module_.")
+            self.with_module.append(made)
         vars(made).update(kept)
         return made
 
@@ -353,12 +360,16 @@ class Reader:
             device = resolve_device(estimator.device)
         except ValueError as error:
             raise Refused(f"{error}. Pass load(path, device=...).") from None
-        if not any(type(part) in self.trusted.values() for part in saved.module.modules()):
-            try_out(estimator, saved.module)
+        self._try_out(estimator, saved.module)
         new = TorchEstimator(optimizer=estimator.optimizer)
+        new.max_epochs_, new.batch_size_ = new._budget(1)  # a warm start has its own
         estimator.net_ = make_net(new, saved.module, saved.criterion, device)
         estimator.net_.method = estimator
         estimator.net_.history = saved.history
+
+    def _try_out(self, estimator, module):
+        if not any(type(part) in self.trusted.values() for part in module.modules()):
+            try_out(estimator, module)
 
 
 def _plain(value):

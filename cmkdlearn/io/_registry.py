@@ -37,6 +37,7 @@ from cmkdlearn.nn.augment import StrongAugmentation, WeakAugmentation
 from cmkdlearn.nn.inputs import INPUT_TYPES, KINDS
 from cmkdlearn.selection import Verdict
 from cmkdlearn.students import MultiTeacherDistiller  # noqa: F401  with all that may be in a file
+from cmkdlearn.teachers import PretrainedTeacher
 from cmkdlearn.text import WordNetNouns
 
 # ---------------------------------------------------------------- classes and functions
@@ -156,7 +157,7 @@ def is_data(value):
         return all(map(is_data, value.values()))
     if isinstance(value, (list, tuple, set, frozenset)):
         return all(map(is_data, value))
-    return is_scalar(value) or isinstance(value, (np.ndarray, slice, WordNetNouns))
+    return is_scalar(value) or isinstance(value, (np.ndarray, range, slice, WordNetNouns))
 
 
 def is_tensors(value):
@@ -205,13 +206,17 @@ is_seed = either(is_none, whole(0, 2**32 - 1),
 DEVICES = ("auto", "cpu")
 # What each parameter may be, under whatever class; those that are not here are data.
 PARAMETERS = {
-    "max_epochs": whole(0), "pretrain_epochs": whole(0), "batch_size": whole(-1), "lr": real(0),
-    "early_stopping": is_flag, "warm_start": is_flag, "verbose": either(is_flag, whole()),
+    "max_epochs": either(one_of("auto"), whole(0)), "pretrain_epochs": whole(0),
+    "batch_size": either(one_of("auto"), whole(-1)), "lr": real(0),
+    "schedule": one_of(None, "cosine"), "warmup": real(0, 1),
+    "early_stopping": is_flag, "warm_start": is_flag,
+    "verbose": either(one_of("auto"), is_flag, whole()),
     "validation_fraction": real(0, 1), "n_iter_no_change": whole(1),
     "input_type": one_of(None, *INPUT_TYPES), "device": one_of(*DEVICES),
-    "random_state": is_seed, "label_smoothing": real(0, 1),
+    "random_state": is_seed, "label_smoothing": real(0, 1), "sampler": one_of(None, "balanced"),
     "optimizer": lambda value: value in OPTIMISERS if inspect.isclass(value) else is_own(value),
     "module": either(text(r"[A-Za-z0-9_.]{1,128}"), instance(nn.Module), is_own),
+    "preprocess": either(is_none, instance(nn.Module)),
     "augmentation": is_augmentation, "mixup": real(0), "teacher_view": one_of("clean", "same"),
     "loss": either(one_of(*LOSSES), instance(DistillationLoss)),
     "metric": either(is_identifier, is_own),
@@ -226,7 +231,8 @@ PARAMETERS = {
 }
 # What an estimator may have learned.
 LEARNED = {
-    "net_": instance(Net, Saved), "interrupted_": is_flag,
+    "net_": instance(Net, Saved), "module_": instance(nn.Module), "interrupted_": is_flag,
+    "max_epochs_": whole(0), "batch_size_": whole(-1),
     "classes_": array("biufUO", 1), "n_features_in_": whole(0), "feature_names_in_": array("UO", 1),
     "feature_bank_": array("f", 2), "pretraining_history_": instance(History),
     "teachers_": listing(is_estimator), "experts_": listing(is_estimator),
@@ -242,12 +248,12 @@ LEARNED = {
     "reader_": instance(Reader), "readers_": mapping(instance(Reader)),
     "_tables": mapping(instance(Reader)), "kind": one_of(*KINDS),
     "shape": listing(whole(1, 2**31)), "dtype": one_of("uint8", "float32", "float64"),
-    "reach": listing(real()), "_labelled_share": real(0, 1),
+    "reach": listing(real()), "class_weight_": array("f", 1),
     "_augmentation": is_augmentation, "_augments": is_flag,
     "_bases": mapping(is_estimator), "_bank": is_tensors, "_columns": is_tensors,
     "_bank_rng": instance(np.random.Generator), "target_shape_": listing(whole(1, 2**31)),
     **dict.fromkeys([
-        "_expert_accuracy", "target_mean_", "target_scale_", "_scale", "_epochs_before",
+        "_expert_accuracy", "_shares", "target_mean_", "target_scale_", "_scale", "_epochs_before",
         "_pretrained", "_share_seed", "_seed", "_continuous", "_n_features_out"], is_data),
 }
 # What takes a path, a command, a device or a callable, or leads to one: no file sets it.
@@ -371,6 +377,8 @@ def _check_of(cls, name, state):
     if cls is ClassifierTeacher:
         return {**OF_TEACHER, "feature_bank_": LEARNED["feature_bank_"],
                 "feature_bank_labels_": is_data}.get(name)
+    if cls is PretrainedTeacher and name == "module":
+        return instance(nn.Module)  # and no path
     if name in cls._get_param_names():
         return PARAMETERS.get(name, is_data)
     if issubclass(cls, TorchEstimator) and name.partition("__")[0] in ("optimizer", "module"):
@@ -402,7 +410,8 @@ SHAPES = {
     "coef_": ("kd", "d"), "intercept_": ("k", ""), "mean_": ("d",), "scale_": ("d",),
     "var_": ("d", "cd"), "theta_": ("cd",), "class_prior_": ("c",), "class_count_": ("c",),
     "min_": ("d",), "data_min_": ("d",), "data_max_": ("d",), "data_range_": ("d",),
-    "means_": ("cd",), "priors_": ("c",), "xbar_": ("d",), "scalings_": ("dm",),
+    "class_weight_": ("c",), "means_": ("cd",), "priors_": ("c",), "xbar_": ("d",),
+    "scalings_": ("dm",),
     "components_": ("nd",), "explained_variance_": ("n",),
     "cluster_centers_": ("Md",), "noun_clusters_": ("N",), "noun_embeddings_": ("Nd",),
     "noun_indices_": ("N",), "feature_bank_": ("bf",), "feature_bank_labels_": ("b",),

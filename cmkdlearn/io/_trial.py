@@ -104,6 +104,11 @@ class _Numbers(TorchDispatchMode):
 def _batch(estimator):
     """Return zeros as the estimator feeds them to its network; None if no file says their shape."""
     readers = getattr(estimator, "readers_", None) or {"X": getattr(estimator, "reader_", None)}
+    for reader in filter(None, readers.values()):
+        known = vars(reader)
+        needed = {"kind", "shape", "dtype"} | ({"reach"} if known.get("kind") == "image" else set())
+        if lacking := needed - known.keys():
+            raise Refused(f"it lacks the {min(lacking)} of what it was fitted on.")
     shapes: list[Any] = [getattr(reader, "shape", None) for reader in readers.values()]
     batch = Bunch()
     if isinstance(estimator, WordNetRelaxedTeacher):

@@ -145,6 +145,8 @@ class Writer:
         if kind in (set, frozenset, dict, OrderedDict) \
                 and not all(map(registry.is_key, value)):
             raise _cannot(value, where, "Keys must be numbers, texts, or flat tuples of these.")
+        if kind is range:
+            return ["list", self._items(value, where)]
         if kind in (list, tuple, set, frozenset, History):
             items = sorted(value, key=repr) if kind in (set, frozenset) else value
             return [kind.__name__, self._items(items, where)]

@@ -37,10 +37,11 @@ class Output(NamedTuple):
 class DistillationLoss(nn.Module):
     """Base class of the distillation losses.
 
-    A subclass computes ``forward(student, teacher, y)`` from two :class:`Output` and the
-    encoded labels (n,) and returns the batch mean as a scalar tensor. It says by class
-    attributes what it takes. A loss is called, as any module is; the call refuses what does not
-    fit before ``forward`` sees it, and brings half precision to float32.
+    A subclass computes ``per_sample(student, teacher, y)`` from two :class:`Output` and the
+    encoded labels (n,) and returns the loss of each sample (n,); or, where it is no mean over
+    samples, ``forward`` with the same arguments, the loss of the batch as a scalar tensor. It says
+    by class attributes what it takes. A loss is called, as any module is; the call refuses what
+    does not fit before the formula sees it, and brings half precision to float32.
 
     Losses add up: ``0.5 * get_loss("dkd") + get_loss("rkd")`` is a loss.
 
@@ -87,13 +88,25 @@ class DistillationLoss(nn.Module):
         self._built = True
         return self
 
+    def per_sample(self, student, teacher, y):
+        """Return the loss of each sample, (n,)."""
+        raise NotImplementedError(f"{type(self).__name__} must define forward(student, teacher, "
+                                  "y), or per_sample where it is a mean over samples.")
+
     def forward(self, student, teacher, y):
         """Return the batch mean of the loss."""
-        raise NotImplementedError(f"{type(self).__name__} must define forward(student, teacher, "
-                                  "y).")
+        return self.per_sample(student, teacher, y).mean()
 
-    def __call__(self, student, teacher, y=None):
-        """Return the batch mean of the loss, of outputs that fit it."""
+    @property
+    def takes_weights(self):
+        """Whether samples may weigh differently: whether the loss is a mean over them."""
+        return type(self).per_sample is not DistillationLoss.per_sample
+
+    def __call__(self, student, teacher, y=None, weight=None):
+        """Return the batch mean of the loss, of outputs that fit it.
+
+        ``weight`` (n,), 1 on average, weighs the samples of a loss that ``takes_weights``.
+        """
         student, teacher = student.map(_full), teacher.map(_full)
         self.check(student, teacher)
         n = len(student.logits)
@@ -109,8 +122,11 @@ class DistillationLoss(nn.Module):
         if self.must_build and not self._built:
             raise RuntimeError(f"{self._name} is not built yet: call build(student, teacher), "
                                "and then make the optimiser.")
-        value = self._of_labelled(student, teacher, y) if self.needs_labels \
-            else super().__call__(student, teacher, y)
+        if weight is not None and not self.takes_weights:
+            raise ValueError(f"{self._name} is no mean over samples, so they cannot be weighted; "
+                             "pass weight=None.")
+        value = self._of_labelled(student, teacher, y, weight) if self.needs_labels \
+            else self._mean(student, teacher, y, weight)
         # a GPU is not made to wait for this: there, the epoch's end finds out
         if value.device.type == "cpu" and not value.isfinite():
             for who, output in (("student", student), ("teacher", teacher)):
@@ -121,7 +137,12 @@ class DistillationLoss(nn.Module):
                                      "or look at the scale of X.")
         return value
 
-    def _of_labelled(self, student, teacher, y):
+    def _mean(self, student, teacher, y, weight):
+        if weight is None:
+            return super().__call__(student, teacher, y)
+        return (weight * self.per_sample(student, teacher, y)).mean()
+
+    def _of_labelled(self, student, teacher, y, weight):
         if y is None:
             raise ValueError(f"{self._name} reads the labels, but y is None; pass one for each "
                              f"sample, {UNLABELLED} where there is none.")
@@ -133,11 +154,11 @@ class DistillationLoss(nn.Module):
                              f"logits, or {UNLABELLED} where there is none.")
         labelled = y != UNLABELLED
         if labelled.all():
-            return super().__call__(student, teacher, y)
+            return self._mean(student, teacher, y, weight)
         if not labelled.any():
             return 0 * student.logits.sum()
-        value = super().__call__(student.map(lambda t: t[labelled]),
-                                 teacher.map(lambda t: t[labelled]), y[labelled])
+        value = self._mean(student.map(lambda t: t[labelled]), teacher.map(lambda t: t[labelled]),
+                           y[labelled], None if weight is None else weight[labelled])
         return value * labelled.sum() / len(y)
 
     def check(self, student, teacher):
@@ -235,13 +256,16 @@ class WeightedSum(DistillationLoss):
         for loss in self.losses:
             loss.check_classes(n_classes)
 
-    def __call__(self, student, teacher, y=None):
-        """Return the sum; each term looks after its own input."""
-        return nn.Module.__call__(self, student, teacher, y)
+    takes_weights = property(lambda self: any(loss.takes_weights for loss in self.losses))
 
-    def forward(self, student, teacher, y):
+    def __call__(self, student, teacher, y=None, weight=None):
+        """Return the sum; each term looks after its own input, and weighs samples if it can."""
+        return nn.Module.__call__(self, student, teacher, y, weight)
+
+    def forward(self, student, teacher, y, weight=None):
         """Return the batch mean of the loss."""
-        return sum(weight * loss(student, teacher, y) for weight, loss in self._terms())
+        return sum(share * loss(student, teacher, y, weight if loss.takes_weights else None)
+                   for share, loss in self._terms())
 
     def _terms(self):
         return list(zip(self.weights, self.losses, strict=True))
@@ -317,6 +341,11 @@ def check_hint(hint):
         raise ValueError(f"hint={hint!r} must be \"features\" or the position of a "
                          "feature map, such as -1 for the last.")
     return check_number("hint", hint, integer=True), ("feature_maps",)
+
+
+def squared_error(a, b):
+    """Return the mean squared difference of each sample, (n,)."""
+    return ((a - b) ** 2).flatten(1).mean(dim=1)
 
 
 def _full(tensor):

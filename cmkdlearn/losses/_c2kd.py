@@ -6,7 +6,7 @@ from torch import nn
 from cmkdlearn._validation import check_number
 from cmkdlearn.losses._base import DistillationLoss, register
 from cmkdlearn.losses._dkd import without
-from cmkdlearn.losses._kd import kd
+from cmkdlearn.losses._kd import kd_rows
 
 MANY_PAIRS = 2**22  # of classes; with more, sorting each row is faster
 
@@ -75,8 +75,8 @@ class C2KD(DistillationLoss):
             nn.Linear(side.features.shape[1], side.logits.shape[1]) for side in (student, teacher))
         return self
 
-    def forward(self, student, teacher, y):
-        """Return the batch mean of the loss."""
+    def per_sample(self, student, teacher, y):
+        """Return the loss of each sample, (n,)."""
         s, t = student.logits, teacher.logits
         s_proxy = self.student_proxy(student.features)
         t_proxy = self.teacher_proxy(teacher.features)
@@ -85,11 +85,11 @@ class C2KD(DistillationLoss):
         if agree.any():
             s_rest, t_rest = (without(z, y)[agree] for z in (s_proxy, t_proxy))
             both = self._towards(t_rest, s_rest) + self._towards(s_rest, t_rest)
-            loss = loss + both * agree.sum() / len(y)
+            loss = loss.index_add(0, agree.nonzero()[:, 0], both)
         return loss
 
     def _towards(self, target, logits):
-        return kd(logits, target.detach(), self.temperature)
+        return kd_rows(logits, target.detach(), self.temperature)
 
 
 def kendall(a, b):

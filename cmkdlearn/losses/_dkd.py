@@ -55,13 +55,13 @@ class DKD(DistillationLoss):
         self.alpha = check_number("alpha", alpha, low=0)
         self.beta = check_number("beta", beta, low=0)
 
-    def forward(self, student, teacher, y):
-        """Return the batch mean of the loss."""
+    def per_sample(self, student, teacher, y):
+        """Return the loss of each sample, (n,)."""
         tau = self.temperature
         student_pair, student_rest = split(student.logits / tau, y)
         teacher_pair, teacher_rest = split(teacher.logits / tau, y)
         tckd = kl(student_pair, teacher_pair)
-        nckd = kl_rows(student_rest, teacher_rest).mean()
+        nckd = kl_rows(student_rest, teacher_rest)
         return tau**2 * (self.alpha * tckd + self.beta * nckd)
 
 

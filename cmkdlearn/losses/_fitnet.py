@@ -1,9 +1,14 @@
 """FitNets: hints from within the teacher."""
 
-import torch.nn.functional as F
 from torch import nn
 
-from cmkdlearn.losses._base import DistillationLoss, check_hint, layer, register
+from cmkdlearn.losses._base import (
+    DistillationLoss,
+    check_hint,
+    layer,
+    register,
+    squared_error,
+)
 
 
 @register("fitnet")
@@ -60,6 +65,7 @@ class FitNet(DistillationLoss):
         self.regressor = nn.Conv2d(ours[0], theirs[0], kernel)
         return self
 
-    def forward(self, student, teacher, y):
-        """Return the batch mean of the loss."""
-        return F.mse_loss(self.regressor(layer(student, self.hint)), layer(teacher, self.hint)) / 2
+    def per_sample(self, student, teacher, y):
+        """Return the loss of each sample, (n,)."""
+        return squared_error(self.regressor(layer(student, self.hint)),
+                             layer(teacher, self.hint)) / 2

@@ -48,17 +48,17 @@ def kd(student_logits, teacher_logits, temperature=4.0):
     0.3278
     """
     check_number("temperature", temperature, low=0, open_low=True)
-    return softened_kl(student_logits, teacher_logits, temperature)
+    return kd_rows(student_logits, teacher_logits, temperature).mean()
 
 
-def softened_kl(student_logits, teacher_logits, temperature):
-    """:func:`kd` at a temperature that was checked before."""
+def kd_rows(student_logits, teacher_logits, temperature):
+    """:func:`kd` of each sample, (n,), at a temperature that was checked before."""
     return temperature**2 * kl(student_logits / temperature, teacher_logits / temperature)
 
 
 def kl(student_logits, teacher_logits):
-    """KL(softmax(T) || softmax(S)), averaged over the batch, in nats."""
-    return kl_rows(student_logits.log_softmax(dim=1), teacher_logits.log_softmax(dim=1)).mean()
+    """KL(softmax(T) || softmax(S)) of each row, in nats."""
+    return kl_rows(student_logits.log_softmax(dim=1), teacher_logits.log_softmax(dim=1))
 
 
 def kl_rows(log_q, log_p):
@@ -81,6 +81,6 @@ class KD(DistillationLoss):
         super().__init__()
         self.temperature = check_number("temperature", temperature, low=0, open_low=True)
 
-    def forward(self, student, teacher, y):
-        """Return the batch mean of the loss."""
-        return softened_kl(student.logits, teacher.logits, self.temperature)
+    def per_sample(self, student, teacher, y):
+        """Return the loss of each sample, (n,)."""
+        return kd_rows(student.logits, teacher.logits, self.temperature)

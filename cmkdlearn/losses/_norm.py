@@ -5,7 +5,13 @@ import torch.nn.functional as F
 from torch import nn
 
 from cmkdlearn._validation import check_number
-from cmkdlearn.losses._base import DistillationLoss, check_hint, layer, register
+from cmkdlearn.losses._base import (
+    DistillationLoss,
+    check_hint,
+    layer,
+    register,
+    squared_error,
+)
 
 
 @register("norm")
@@ -64,10 +70,10 @@ class NORM(DistillationLoss):
             nn.Conv2d(*widths, 1, bias=False)
         return self
 
-    def forward(self, student, teacher, y):
-        """Return the batch mean of the loss."""
+    def per_sample(self, student, teacher, y):
+        """Return the loss of each sample, (n,)."""
         ours, theirs = _of_one_size(layer(student, self.hint), layer(teacher, self.hint))
-        return self.n * F.mse_loss(self.expand(ours), torch.cat([theirs] * self.n, dim=1))
+        return self.n * squared_error(self.expand(ours), torch.cat([theirs] * self.n, dim=1))
 
 
 def _of_one_size(a, b):

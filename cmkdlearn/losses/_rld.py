@@ -51,8 +51,8 @@ class RLD(DistillationLoss):
         self.alpha = check_number("alpha", alpha, low=0)
         self.beta = check_number("beta", beta, low=0)
 
-    def forward(self, student, teacher, y):
-        """Return the batch mean of the loss."""
+    def per_sample(self, student, teacher, y):
+        """Return the loss of each sample, (n,)."""
         student, teacher = student.logits / self.temperature, teacher.logits / self.temperature
         student_pair, student_rest = split(student, y)
         teacher_pair, teacher_rest = split(teacher, y)  # where the teacher is right
@@ -67,4 +67,4 @@ class RLD(DistillationLoss):
                                 t.masked_fill(preferred, OUT).log_softmax(dim=1))
             mcd = mcd.index_copy(0, wrong, corrected)
         scd = kl(student_pair, teacher_pair)
-        return self.temperature**2 * (self.alpha * scd + self.beta * mcd.mean())
+        return self.temperature**2 * (self.alpha * scd + self.beta * mcd)

@@ -97,15 +97,15 @@ class WKD(DistillationLoss):
         self.register_buffer("cost", cost.fill_diagonal_(0).to(teacher.logits.dtype))
         return self
 
-    def forward(self, student, teacher, y):
-        """Return the batch mean of the loss."""
+    def per_sample(self, student, teacher, y):
+        """Return the loss of each sample, (n,)."""
         target = y[:, None]
         p_y = teacher.logits.softmax(dim=1).gather(1, target)
-        ce = -(p_y * student.logits.log_softmax(dim=1).gather(1, target)).mean()
+        ce = -(p_y * student.logits.log_softmax(dim=1).gather(1, target))[:, 0]
         p_s, p_t = ((without(z / self.temperature, y)).softmax(dim=1)
                     for z in (student.logits, teacher.logits))
         return ce + self.weight * transport(p_s, p_t, self.cost.to(p_s), self.sinkhorn_reg,
-                                            self.n_iter).mean()
+                                            self.n_iter)
 
 
 def transport(p, q, cost, reg, n_iter):

@@ -4,7 +4,7 @@ import torch.nn.functional as F
 
 from cmkdlearn._validation import check_number
 from cmkdlearn.losses._base import DistillationLoss, register
-from cmkdlearn.losses._kd import kd
+from cmkdlearn.losses._kd import kd_rows
 
 
 @register("zscore")
@@ -46,9 +46,9 @@ class ZScore(DistillationLoss):
         super().__init__()
         self.temperature = check_number("temperature", temperature, low=0, open_low=True)
 
-    def forward(self, student, teacher, y):
-        """Return the batch mean of the loss."""
-        return kd(standardise(student.logits), standardise(teacher.logits), self.temperature)
+    def per_sample(self, student, teacher, y):
+        """Return the loss of each sample, (n,)."""
+        return kd_rows(standardise(student.logits), standardise(teacher.logits), self.temperature)
 
 
 def standardise(logits):

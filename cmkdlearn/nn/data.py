@@ -123,6 +123,7 @@ class BatchLoader(DataLoader):
 
 class _Batches(Sampler):
     processes: Any = None  # that share each batch out
+    balances = False  # whether classes come equally often
 
     def __init__(self, data, batch_size, shuffle, drop_last):
         self.data, self.shuffle, self.drop_last = data, shuffle, drop_last
@@ -143,12 +144,23 @@ class _Batches(Sampler):
 
     def __iter__(self):
         n = len(self.data)
-        order = torch.randperm(n) if self.shuffle else torch.arange(n)
-        if self.shuffle and self.processes:
+        if self.balances:
+            order = draw_balanced(self.data.tensors.y.cpu(), n)
+        else:
+            order = torch.randperm(n) if self.shuffle else torch.arange(n)
+        if (self.shuffle or self.balances) and self.processes:
             order = self.processes.of_first(order)
         order = order[: sum(self.sizes)].to(getattr(self.data, "device", "cpu"))
         batches = order.split(self.sizes)
         yield from map(self.processes.share, batches) if self.processes else batches
+
+
+def draw_balanced(codes, n):
+    """Draw ``n`` samples with replacement: a class, each alike, and then one of its samples."""
+    by_class, sizes = codes.argsort(stable=True), codes.bincount()
+    starts, sizes = (sizes.cumsum(0) - sizes)[sizes > 0], sizes[sizes > 0]
+    drawn = torch.randint(len(sizes), (n,))
+    return by_class[starts[drawn] + (torch.rand(n, dtype=torch.double) * sizes[drawn]).long()]
 
 
 def move(batch, device):
@@ -160,6 +172,17 @@ def move(batch, device):
                                                                             non_blocking=True)
 
     return Bunch(**{name: each(value, moved) for name, value in batch.items()})
+
+
+def weighted_mean(values, batch):
+    """Return the mean of one value a sample, by the samples' weights, where a batch has them."""
+    weight = batch.get("weight")
+    return (values if weight is None else weight * values).mean()
+
+
+def of_mean_one(weight):
+    """Return weights as float32, scaled so that they are 1 on average."""
+    return (weight / weight.mean()).float()
 
 
 def aside():

@@ -2,6 +2,7 @@
 
 import copy
 import inspect
+from pathlib import Path
 
 import torch
 from torch import nn
@@ -39,9 +40,9 @@ class Classifier(nn.Module):
 class LogitsOnly(nn.Module):
     """A network of the user's that does not end in a linear layer: it has no features to share."""
 
-    def __init__(self, network):
+    def __init__(self, network, preprocess=None):
         super().__init__()
-        self.preprocess = ToFloat()
+        self.preprocess = preprocess or ToFloat()
         self.network = network
 
     def forward(self, x):
@@ -73,14 +74,24 @@ class Standardise(nn.Module):
         self.register_buffer("std", std)
 
     @classmethod
-    def of(cls, X, kind, chunk=2**22):
-        """Measure the statistics of a tensor, about ``chunk`` numbers at a time."""
+    def of(cls, X, kind, chunk=2**22, weight=None):
+        """Measure the statistics of a tensor, about ``chunk`` numbers at a time.
+
+        ``weight`` (n,) float64 says how often each sample counts.
+        """
         axes = (0, 2, 3) if kind == "image" else tuple(range(X.ndim - 1))
+        rows = max(1, chunk // X[0].numel())
+        n = len(X) if weight is None else weight.sum()
 
         def mean_of(function):
-            total = sum(function(_unit(part).double()).sum(axes, keepdim=True)
-                        for part in X.split(max(1, chunk // X[0].numel())))
-            return (total / (X.numel() / total.numel()))[0]
+            total = torch.zeros((), dtype=torch.double)
+            for i, part in enumerate(X.split(rows)):
+                values = function(_unit(part).double())
+                if weight is not None:
+                    own = weight[i * rows:(i + 1) * rows]
+                    values = values * own.view(-1, *[1] * (values.ndim - 1))
+                total = total + values.sum(axes, keepdim=True)
+            return (total / (n * (X[0].numel() / total.numel())))[0]
 
         mean = mean_of(lambda part: part)
         std = mean_of(lambda part: (part - mean) ** 2).sqrt()
@@ -133,7 +144,7 @@ def linear_head(weight, bias):
     return head
 
 
-def build_classifier(module, X, kind, n_classes, preprocess=None, /, **kwargs):
+def build_classifier(module, X, kind, n_classes, preprocess=None, weight=None, /, **kwargs):
     """Make the network that an estimator's ``module`` parameter stands for.
 
     Parameters
@@ -149,8 +160,11 @@ def build_classifier(module, X, kind, n_classes, preprocess=None, /, **kwargs):
     n_classes : int
     preprocess : Module, optional
         In place of the standardisation of a table or a sequence.
+    weight : Tensor of shape (n,), optional
+        How often each sample counts in the standardisation, float64.
     **kwargs
-        For the constructor (``module__*`` of the estimator).
+        For the constructor (``module__*`` of the estimator). For timm's: ``pretrained=True`` takes
+        weights from its hub, ``checkpoint_path`` those of a file, with or without a head.
 
     Returns
     -------
@@ -167,8 +181,8 @@ def build_classifier(module, X, kind, n_classes, preprocess=None, /, **kwargs):
             body, width = mlp(X.shape[-1], **kwargs)
             encoder = nn.Sequential(MeanOverTime(), body) if kind == "sequence" else body
             return Classifier(encoder, nn.Linear(width, n_classes),
-                              preprocess or Standardise.of(X, kind))
-        return _timm_classifier(module, X, kind, n_classes, **kwargs)
+                              preprocess or Standardise.of(X, kind, weight=weight))
+        return _timm_classifier(module, X, kind, n_classes, weight, **kwargs)
     if inspect.isclass(module) and issubclass(module, nn.Module):
         told = {"n_classes", "num_classes"} & inspect.signature(module).parameters.keys()
         network = module(**{name: n_classes for name in told} | kwargs)
@@ -182,16 +196,18 @@ def build_classifier(module, X, kind, n_classes, preprocess=None, /, **kwargs):
     else:
         raise TypeError(f'module={module!r} must be "auto", the name of a timm model, or a '
                         "torch.nn.Module class or instance.")
-    return _split(network, X, n_classes)
+    return split_head(network, X, n_classes)
 
 
-def _timm_classifier(name, X, kind, n_classes, /, pretrained=False, **kwargs):
+def _timm_classifier(name, X, kind, n_classes, weight, /, pretrained=False, checkpoint_path=None,
+                     **kwargs):
     import timm
 
     if kind != "image":
         raise ValueError(f"module={name!r} is an image network, but X is a {kind}; use "
                          'module="auto" or a torch.nn.Module.')
-    small = name in ("auto", "resnet18") and max(X.shape[2:]) < SMALL_IMAGE and not pretrained
+    trained = pretrained or checkpoint_path is not None
+    small = name in ("auto", "resnet18") and max(X.shape[2:]) < SMALL_IMAGE and not trained
     if name == "auto":
         name = "resnet18"
     if not timm.is_model(name):
@@ -199,51 +215,137 @@ def _timm_classifier(name, X, kind, n_classes, /, pretrained=False, **kwargs):
                 or ["resnet18", "convnext_atto", "vit_tiny_patch16_224"])
         raise ValueError(f'module={name!r} is neither "auto" nor a timm model such as '
                          f"{', '.join(near)}.")
-    encoder = timm.create_model(name, pretrained=pretrained, num_classes=0,
-                                in_chans=X.shape[1], **kwargs)
+    if checkpoint_path is not None:
+        kwargs["pretrained_cfg_overlay"] = _weights_in(checkpoint_path, name)
+    try:
+        encoder = _timm_encoder(name, X, pretrained=trained, **kwargs)
+    except RuntimeError as error:
+        if checkpoint_path is None:
+            raise
+        raise ValueError(f"module__checkpoint_path={str(checkpoint_path)!r} does not hold the "
+                         f"weights of module={name!r}: {str(error)[:500]}") from error
     if small:
         # the stem for small images of He et al. (2016), section 4.2: 3 x 3, no early pooling
         encoder.conv1 = nn.Conv2d(X.shape[1], 64, 3, padding=1, bias=False)
         encoder.maxpool = nn.Identity()
-    if pretrained:
-        mean, std = (torch.tensor(encoder.pretrained_cfg[name])[:, None, None]
-                     for name in ("mean", "std"))
-        preprocess = Standardise(mean, std)
-    else:
-        preprocess = Standardise.of(X, kind)
-    # in some networks a hidden layer stands before the last one
-    width = getattr(encoder, "head_hidden_size", None) or encoder.num_features
+    preprocess = _as_pretrained(encoder.pretrained_cfg, X.shape[1]) if trained \
+        else Standardise.of(X, kind, weight=weight)
+    width = _n_features(name, encoder, preprocess(X[:2].clone()))
     return Classifier(encoder, nn.Linear(width, n_classes), preprocess)
 
 
-def _split(network, X, n_classes):
-    """Take the last linear layer of a user's network off as its head, if that is what it is."""
-    probe = ToFloat()(X[:2].clone())  # a network may write to its input
+def _timm_encoder(name, X, **kwargs):
+    """Make a timm network without its head, for images of the size that X has."""
+    import timm
+
+    size, cfg = tuple(X.shape[2:]), timm.get_pretrained_cfg(name)
+    kwargs = {"num_classes": 0, "in_chans": X.shape[1], **kwargs}
+    if not cfg.fixed_input_size or size == cfg.input_size[1:] or "img_size" in kwargs:
+        return timm.create_model(name, **kwargs)
+    try:
+        encoder = timm.create_model(name, img_size=size, **kwargs)
+    except TypeError:  # some have the one size only
+        return timm.create_model(name, **kwargs)
+    patch = getattr(getattr(encoder, "patch_embed", None), "patch_size", None)
+    if patch and (size[0] % patch[0] or size[1] % patch[1]):
+        raise ValueError(f"module={name!r} cuts images into patches of {patch[0]} x {patch[1]}, "
+                         f"which do not fill {size[0]} x {size[1]}: resize X, or pass "
+                         "module__patch_size.")
+    return encoder
+
+
+def _weights_in(path, name):
+    """Return the weights of a file, but for the head's, so that timm takes all of them or none."""
+    import timm
+
+    if not Path(path).is_file():
+        raise FileNotFoundError(f"module__checkpoint_path={str(path)!r}: there is no such file.")
+    try:
+        weights = timm.models.load_state_dict(path)
+    except Exception as error:  # unpickling fails in many ways
+        raise ValueError(f"module__checkpoint_path={str(path)!r} cannot be read as tensors by "
+                         f"name, as torch.save and safetensors write them: {error}") from error
+    heads = timm.get_pretrained_cfg(name).classifier or ()
+    heads = (heads,) if isinstance(heads, str) else heads
+    return {"state_dict": {key: value for key, value in weights.items()
+                           if key.rpartition(".")[0] not in heads},
+            "num_classes": 0, "label_offset": 0}
+
+
+def _as_pretrained(cfg, channels):
+    """Return the standardisation of pretraining; of other channels than its, as timm has it.
+
+    There the first layer's weights are repeated, or, of a single channel, added up.
+    """
+    mean, std = (torch.tensor(cfg[name]) for name in ("mean", "std"))
+    if channels == 1:
+        mean, std = mean.mean(0, keepdim=True), std.mean(0, keepdim=True)
+    which = torch.arange(channels) % len(mean)
+    return Standardise(mean[which, None, None], std[which, None, None])
+
+
+def _n_features(name, encoder, images):
+    """Return the width of what an encoder returns, or say why it cannot read the images."""
+    size = " x ".join(map(str, images.shape[1:]))
+    with torch.inference_mode(), torch.random.fork_rng(devices=[]):
+        try:
+            # eval mode of a copy: batch statistics untouched
+            features = copy.deepcopy(encoder).eval()(images)
+        except Exception as error:
+            raise ValueError(
+                f"module={name!r} cannot read images of {size}: {error}. It was made for "
+                f"{' x '.join(map(str, encoder.pretrained_cfg['input_size']))}; resize X, or look "
+                "for what the model takes, as module__img_size or module__patch_size.") from error
+    if not isinstance(features, torch.Tensor) or features.ndim != 2:
+        raise ValueError(f"module={name!r} makes no vector of an image, which a head could read.")
+    return features.shape[1]
+
+
+def split_head(network, X, n_classes, preprocess=None):
+    """Take the last linear layer of a user's network off as its head, if that is what it is.
+
+    Parameters
+    ----------
+    network : Module
+        From what ``preprocess`` makes of samples to logits (n, n_classes).
+    X : Tensor
+        Samples, of which two are tried.
+    n_classes : int
+    preprocess : Module, optional
+        Applied to the raw batch first; None: :class:`ToFloat`.
+
+    Returns
+    -------
+    Classifier or LogitsOnly
+        Whichever gives the same logits, bit for bit.
+    """
+    preprocess = preprocess or ToFloat()
+    probe = preprocess(X[:2].clone())  # a network may write to its input
     with torch.inference_mode():
         # eval mode of a copy: dropout off, batch statistics untouched
         try:
-            logits = copy.deepcopy(network).eval()(probe.clone())
+            logits = copy.deepcopy(network).eval()(probe)
         except Exception as error:
-            raise ValueError(f"module cannot read a batch of X, of shape {tuple(probe.shape)}: "
+            raise ValueError(f"module cannot read a batch of X, of shape {tuple(X[:2].shape)}: "
                              f"{error}") from error
-    if not isinstance(logits, torch.Tensor) or logits.shape != (len(probe), n_classes):
+    if not isinstance(logits, torch.Tensor) or logits.shape != (len(X[:2]), n_classes):
         got = tuple(logits.shape) if isinstance(logits, torch.Tensor) else type(logits).__name__
-        raise ValueError(f"module returned {got} for {len(probe)} samples of {n_classes} classes; "
+        raise ValueError(f"module returned {got} for {len(X[:2])} samples of {n_classes} classes; "
                          f"it must return logits of shape (n, {n_classes}).")
     linear = [name for name, part in network.named_modules() if isinstance(part, nn.Linear)]
     if not linear:
-        return LogitsOnly(network)
+        return LogitsOnly(network, preprocess)
     if linear == [""]:
-        return Classifier(nn.Identity(), network)
+        return Classifier(nn.Identity(), network, preprocess)
     encoder = copy.deepcopy(network)
     parent, _, name = linear[-1].rpartition(".")
     head = getattr(encoder.get_submodule(parent), name)
     setattr(encoder.get_submodule(parent), name, nn.Identity())
-    candidate = Classifier(encoder, head)
+    candidate = Classifier(encoder, head, preprocess)
     with torch.inference_mode():
         try:
             output = copy.deepcopy(candidate).eval()(X[:2].clone())
             same = output.features.ndim == 2 and torch.equal(output.logits, logits)
         except (RuntimeError, TypeError):
             same = False
-    return candidate if same else LogitsOnly(network)
+    return candidate if same else LogitsOnly(network, preprocess)

@@ -5,10 +5,11 @@ stay where they are.
 """
 
 from collections.abc import Mapping
+from numbers import Integral
 
 import numpy as np
 from sklearn.utils import _safe_indexing
-from sklearn.utils.validation import check_consistent_length
+from sklearn.utils.validation import _num_samples, check_consistent_length
 from torch.utils.data import DataLoader, Dataset, IterableDataset, Subset
 
 from cmkdlearn._validation import check_option
@@ -99,6 +100,108 @@ def check_dataset(dataset):
         raise ValueError(f"X is a {name} of length 0; it must hold at least one sample.")
 
 
+# -------------------------------------------------------------------- several modalities
+
+class Modalities(Mapping):
+    """Several modalities of the same samples, of which some can be taken by their numbers.
+
+    ``fit`` and ``predict`` take a dict of modalities. What asks for some of the samples takes
+    this: ``cross_val_score``, ``GridSearchCV`` and whatever else of scikit-learn's divides them.
+
+    Parameters
+    ----------
+    modalities : mapping of str to modality, optional
+        Arrays, tensors, DataFrames, sparse matrices, lists (of texts, say), memory-mapped arrays or
+        Datasets of equal length. Samples belong together by position. Those of a ``Dataset`` or of
+        a memory-mapped array stay unread.
+    **more : modality
+        The same by keywords.
+
+    Attributes
+    ----------
+    shape : tuple of int
+        (n,), the number of samples; so is ``len``.
+
+    Raises
+    ------
+    ValueError
+        If there is none, they differ in length, or have the same pandas index in other orders.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from cmkdlearn import Modalities
+    >>> X = Modalities(image=np.zeros((4, 8, 8)), caption=["a cat", "a dog", "an eel", "a fox"])
+    >>> X
+    Modalities(image=ndarray (4, 8, 8), caption=list (4,))
+    >>> X[[0, 2]]["caption"]
+    ['a cat', 'an eel']
+    >>> list(X), len(X)
+    (['image', 'caption'], 4)
+    """
+
+    def __init__(self, modalities=(), /, **more):
+        self._parts = {**dict(modalities), **more}
+        for name, part in self._parts.items():
+            if not isinstance(name, str):
+                raise TypeError(f"A modality is called by a string; got {name!r}.")
+            refuse_annotated(part)
+        lengths = {name: _num_samples(part) for name, part in self._parts.items()}
+        if len(set(lengths.values())) != 1:
+            raise ValueError("Modalities must be of the same samples, and there must be one at "
+                             f"least; got these numbers of samples: {lengths}.")
+        check_same_order(self)
+        self.shape = (next(iter(lengths.values())),)
+
+    def __len__(self):
+        return self.shape[0]
+
+    def __getitem__(self, key):
+        """Return a modality by its name, or some of the samples by their numbers."""
+        if isinstance(key, str):
+            return self._parts[key]
+        if isinstance(key, tuple) and len(key) == 2 and key[1] is Ellipsis:
+            key = key[0]  # as scikit-learn asks for rows
+        if isinstance(key, Integral):
+            raise TypeError(f"[{key}] would be a single sample, which is no data set; take "
+                            f"[{key}:{key + 1}].")
+        return take(self, key)
+
+    def __iter__(self):
+        return iter(self._parts)
+
+    def __contains__(self, name):
+        return name in self._parts
+
+    def keys(self):
+        """Return the names."""
+        return self._parts.keys()
+
+    def values(self):
+        """Return the modalities."""
+        return self._parts.values()
+
+    def items(self):
+        """Return the modalities with their names."""
+        return self._parts.items()
+
+    def __repr__(self):
+        parts = (f"{name}={type(part).__name__} {getattr(part, 'shape', self.shape)}"
+                 for name, part in self.items())
+        return f"Modalities({', '.join(parts)})"
+
+
+def refuse_annotated(X):
+    """Say which arrays to take out of an AnnData or a MuData."""
+    if hasattr(X, "columns") or not (hasattr(X, "obs") and (hasattr(X, "X") or hasattr(X, "mod"))):
+        return
+    arrays = "{name: part.X for name, part in data.mod.items()}" if hasattr(X, "mod") \
+        else '{"rna": data.X}'
+    raise TypeError(f"X is a {type(X).__name__}, of which networks read the arrays: pass {arrays}, "
+                    "made dense by .toarray() where they are sparse, and a column of data.obs as "
+                    "y.")
+
+
 # -------------------------------------------------------------------- some of it
 
 def take(X, index):
@@ -128,6 +231,15 @@ def take(X, index):
         return _safe_indexing(X, index)
     index = np.arange(len(X))[index]
     return Subset(X, index.tolist()) if is_dataset(X) else as_rows(X).take(index)
+
+
+def drop_weightless(X, y, weight):
+    """Return what weighs more than 0 of samples, targets and weights; None for equal weights."""
+    kept = np.flatnonzero(weight)
+    if len(kept) < len(weight):
+        check_consistent_length(*(X.values() if isinstance(X, Mapping) else [X]), y)
+        X, y, weight = take(X, kept), y[kept], weight[kept]
+    return X, y, None if (weight == weight[0]).all() else weight
 
 
 def select_modality(X, modality, fitting):
@@ -162,16 +274,23 @@ def select_modality(X, modality, fitting):
             raise ValueError(f"X holds the modalities {list(X)}: say which one to read, as in "
                              f"modality={next(iter(X), 'name')!r}.")
         check_option("modality", modality, list(X))
-        for part in filter(is_dataset, X.values()):
-            check_dataset(part)
+        for part in X.values():
+            refuse_annotated(part)
+            if is_dataset(part):
+                check_dataset(part)
         check_consistent_length(*X.values())
         check_same_order(X)
         return select_modality(X[modality], None, fitting)
+    refuse_annotated(X)
+    if isinstance(X, list) and X and _is_item(X[0]):
+        raise TypeError("X is a list of samples that are pairs or dicts, as scikit-learn makes of "
+                        "a Dataset. Put the Dataset into cmkdlearn.Modalities(name=dataset), pass "
+                        'modality="name", and its labels as y.')
     if is_dataset(X):
         return _select_of_items(X, modality, fitting)
     if isinstance(modality, str) and fitting:
         raise ValueError(f"modality={modality!r} names a modality, but X is a {type(X).__name__}; "
-                         "pass a dict (or skorch.helper.SliceDict) of arrays, or a list of columns "
+                         "pass a dict (or cmkdlearn.Modalities) of arrays, or a list of columns "
                          "as modality.")
     elif not (modality is None or isinstance(modality, str)):
         X = X if hasattr(X, "shape") else np.asarray(X)
@@ -278,6 +397,11 @@ def pair(item):
         raise ValueError(f"it is a tuple of {len(item)}, and must be x or (x, y). Where there are "
                          "several modalities, let x be a dict of them.")
     return item
+
+
+def _is_item(x):
+    """Tell whether x is of a Dataset, and no row of a table."""
+    return isinstance(x, Mapping) or isinstance(x, tuple) and len(x) == 2 and np.ndim(x[0]) > 0
 
 
 def named_item(dataset, i):

@@ -2,13 +2,15 @@
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from sklearn.base import RegressorMixin
 from sklearn.frozen import FrozenEstimator
 from sklearn.utils import check_array
 
+from cmkdlearn._protocol import read_by, weights_for
 from cmkdlearn._validation import check_number
 from cmkdlearn.base import TorchEstimator
+from cmkdlearn.losses._base import squared_error
+from cmkdlearn.nn.data import weighted_mean
 from cmkdlearn.nn.modules import build_classifier
 from cmkdlearn.teachers._composition import TeacherComposition
 
@@ -25,8 +27,10 @@ class DistilledRegressor(RegressorMixin, TorchEstimator, TeacherComposition):
     ----------
     teachers : list of (str, regressor), default=()
         Those in a :class:`~sklearn.frozen.FrozenEstimator` are used as they are, the others
-        fitted on ``X`` and ``y``. Without teachers this is an ordinary regression network, which
-        may itself be a teacher.
+        fitted on ``X`` and ``y``. A regressor of scikit-learn reads the student's modality, unless
+        it is a pipeline that begins with a :class:`~cmkdlearn.preprocessing.ModalitySelector`, or
+        has the tag ``input_tags.dict``. Without teachers this is an ordinary regression network,
+        which may itself be a teacher.
     module : "auto", str, torch.nn.Module class or instance, default="auto"
         The network, as for :class:`~cmkdlearn.students.MultiTeacherDistiller`; it has one output
         a target. ``module__hidden=()`` makes it linear.
@@ -88,7 +92,7 @@ class DistilledRegressor(RegressorMixin, TorchEstimator, TeacherComposition):
         self._check_teachers()
         check_number("lambda_kd", self.lambda_kd, low=0)
 
-    def fit(self, X, y):
+    def fit(self, X, y, sample_weight=None, *, X_val=None, y_val=None, sample_weight_val=None):
         """Train the network.
 
         Parameters
@@ -99,53 +103,80 @@ class DistilledRegressor(RegressorMixin, TorchEstimator, TeacherComposition):
             a batch at a time; see the user guide.
         y : array-like of shape (n,) or (n, n_targets)
             Continuous targets. None takes those of a ``Dataset`` of pairs (x, y).
+        sample_weight : array-like of shape (n,), default=None
+            How often each sample counts, not below 0: in both terms of the loss, in the
+            standardisation of X and y, and to the teachers. One that weighs 0 is as good as not
+            there.
+        X_val, y_val : as X and y, default=None
+            A validation set. The history then has ``valid_loss``, of all terms, which early
+            stopping watches.
+        sample_weight_val : array-like, default=None
+            Weights of the validation set.
 
         Returns
         -------
         self
         """
-        return self._fit(X, y)
+        return self._fit(X, y, sample_weight, (X_val, y_val, sample_weight_val))
 
     def _check_targets(self, y):
         return check_array(y, ensure_2d=False, dtype=np.float64, input_name="y", estimator=self)
 
-    def _encode_targets(self, y, warm):
+    def _encode_targets(self, y, warm, weight):
         if not warm:
             self.target_shape_ = y.shape[1:]
-            self.target_mean_, scale = y.mean(axis=0), y.std(axis=0)
+            self.target_mean_ = np.average(y, axis=0, weights=weight)
+            scale = np.sqrt(np.average((y - self.target_mean_) ** 2, axis=0, weights=weight))
             self.target_scale_ = np.where(scale > 0, scale, 1.0)
         elif y.shape[1:] != self.target_shape_:
             raise ValueError(f"warm_start=True needs targets of shape {self.target_shape_} a "
                              f"sample, as in the last fit; y has {y.shape[1:]}.")
         return self._standardised(y), None
 
+    def _encode_validation(self, y):
+        if y.shape[1:] != self.target_shape_:
+            raise ValueError(f"y_val has targets of shape {y.shape[1:]} a sample, and y of "
+                             f"{self.target_shape_}.")
+        return self._standardised(y)
+
     def _prepare(self, X, y, data):
-        self.teachers_, predictions = [], []
-        for name, teacher in self._seeded_teachers():
-            frozen = isinstance(teacher, FrozenEstimator)
-            self.teachers_.append(teacher if frozen else teacher.fit(X, y))
-            y_hat = np.asarray(self.teachers_[-1].predict(X), dtype=np.float64)
-            if y_hat.shape != y.shape:
+        self.teachers_ = [
+            teacher if isinstance(teacher, FrozenEstimator) else teacher.fit(
+                read_by(teacher, X, self.modality), y,
+                **weights_for(teacher, data.get("weight")))
+            for _, teacher in self._seeded_teachers()]
+        if not self.teachers_:
+            return {}
+        self.teacher_predictions_ = self._predicted(X, y)
+        return {"teacher": self._standardised(self.teacher_predictions_)}
+
+    def _beside(self, X, y, data):
+        return {"teacher": self._standardised(self._predicted(X, y))} if self.teachers_ else {}
+
+    def _predicted(self, X, y):
+        """Return the mean of the teachers' predictions."""
+        predictions = []
+        for (name, _), teacher in zip(self.teachers, self.teachers_, strict=True):
+            y_hat = np.asarray(teacher.predict(read_by(teacher, X, self.modality)),
+                               dtype=np.float64)
+            if y_hat.size != y.size:  # some return (n, 1) for (n,), and the other way round
                 raise ValueError(f"Teacher {name!r} made predictions of shape {y_hat.shape}, but y "
                                  f"has shape {y.shape}. Fit it on the same targets.")
             if not np.isfinite(y_hat).all():
                 raise ValueError(f"Teacher {name!r} made predictions that are NaN or infinite. "
                                  "Look at the scale of X and y, or leave it out.")
-            predictions.append(y_hat)
-        if not predictions:
-            return {}
-        self.teacher_predictions_ = np.mean(predictions, axis=0)
-        return {"teacher": self._standardised(self.teacher_predictions_)}
+            predictions.append(y_hat.reshape(y.shape))
+        return np.mean(predictions, axis=0)
 
     def _build(self, data):
-        return build_classifier(self.module, data["X"], self._kind, data["y"].shape[1],
-                                **self._routed("module"))
+        return build_classifier(self.module, data["X"], self._kind, data["y"].shape[1], None,
+                                data.get("weight"), **self._routed("module"))
 
     def _loss(self, module, batch, output):
-        mse = F.mse_loss(output.logits, batch.y)
+        mse = weighted_mean(squared_error(output.logits, batch.y), batch)
         if not self.teachers_:
             return {"loss": mse}
-        kd = F.mse_loss(output.logits, batch.teacher)
+        kd = weighted_mean(squared_error(output.logits, batch.teacher), batch)
         return {"loss": mse + self.lambda_kd * kd, "mse": mse, "kd": kd}  # eq. 4
 
     def _standardised(self, y):

@@ -12,6 +12,8 @@ from cmkdlearn._protocol import fit_teacher, labelled_part
 from cmkdlearn._seeding import seeded_copy
 from cmkdlearn._validation import check_number
 from cmkdlearn.base import TorchClassifier, TorchEstimator
+from cmkdlearn.losses._base import squared_error
+from cmkdlearn.nn.data import weighted_mean
 from cmkdlearn.nn.modules import build_classifier
 
 DEPTH = 3 / 4  # of both networks, where features are aligned
@@ -128,8 +130,9 @@ class DMAEDistiller(TorchClassifier):
         self.teacher_ = None
         if self.teacher is None:
             return {}
-        self.teacher_ = fit_teacher(seeded_copy(self.teacher, self._draw_seed()),
-                                    *labelled_part(X, y))
+        X_known, y_known, weight = labelled_part(X, y, data.get("weight"))
+        self.teacher_ = fit_teacher(seeded_copy(self.teacher, self._draw_seed()), X_known, y_known,
+                                    weight=weight)
         teacher = getattr(self.teacher_, "estimator", self.teacher_)
         _check_transformer("teacher", teacher.net_.module_)
         return {"teacher_X": teacher.reader_.read(X, owner=teacher)}
@@ -140,7 +143,8 @@ class DMAEDistiller(TorchClassifier):
             size = tuple(data["X"].shape[2:])
             module = "vit_tiny_patch16_224"
             params = {"img_size": size, "patch_size": _patch_size(size), **params}
-        classifier = build_classifier(module, data["X"], self._kind, len(self.classes_), **params)
+        classifier = build_classifier(module, data["X"], self._kind, len(self.classes_), None,
+                                      data.get("weight"), **params)
         _check_transformer("student", classifier)
         teacher = None
         if self.teacher_ is not None:
@@ -177,13 +181,15 @@ class _Pretraining(TorchEstimator):
         return module(batch.X, batch.get("teacher_X"))
 
     def _loss(self, module, batch, output):
-        pixel, align = output.pixel, output.align
-        loss = pixel if align is None else pixel + self.lambda_align * align
-        return {"loss": loss, "pixel": pixel} | ({} if align is None else {"align": align})
+        pixel = weighted_mean(output.pixel, batch)
+        if output.align is None:
+            return {"loss": pixel, "pixel": pixel}
+        align = weighted_mean(output.align, batch)
+        return {"loss": pixel + self.lambda_align * align, "pixel": pixel, "align": align}
 
 
 class Drawing(NamedTuple):
-    """What an autoencoder draws, in place of logits, and the terms of its loss."""
+    """What an autoencoder draws, in place of logits, and each sample's terms of the loss, (n,)."""
 
     logits: torch.Tensor
     pixel: torch.Tensor
@@ -230,7 +236,7 @@ class MaskedAutoencoder(nn.Module):
         aligned, final = tokens(encoder, x, visible)
         drawn = self._draw(final, visible)
         pixels = _standardised_patches(x, self.patch_size)
-        pixel = F.mse_loss(_pick(drawn, hidden), _pick(pixels, hidden))
+        pixel = squared_error(_pick(drawn, hidden), _pick(pixels, hidden))
         align = None
         (teacher,) = self._teacher
         if teacher is not None:
@@ -238,7 +244,7 @@ class MaskedAutoencoder(nn.Module):
                 teacher.eval().to(x.device)
                 target, _ = tokens(teacher.encoder, teacher.preprocess(teacher_X), visible,
                                    aligned_only=True)
-            align = F.l1_loss(self.project(aligned), target)
+            align = (self.project(aligned) - target).abs().flatten(1).mean(dim=1)
         return Drawing(drawn, pixel, align)
 
     def _draw(self, visible_tokens, visible):

@@ -2,15 +2,14 @@
 
 import copy
 
-import torch.nn.functional as F
 from sklearn.frozen import FrozenEstimator
 
 from cmkdlearn._protocol import class_columns, fit_teacher, labelled_part
 from cmkdlearn._seeding import seeded_copy
 from cmkdlearn._validation import check_number
 from cmkdlearn.base import TorchClassifier, reads_one_tensor
-from cmkdlearn.losses import kd
-from cmkdlearn.nn.data import resolve_device
+from cmkdlearn.losses._kd import kd_rows
+from cmkdlearn.nn.data import resolve_device, weighted_mean
 from cmkdlearn.students._peer import peer
 
 
@@ -107,15 +106,19 @@ class FFKDDistiller(TorchClassifier):
 
     def _prepare(self, X, y, data):
         if not self._goes_on():
-            self.teacher_ = self._fitted_teacher(X, y)
+            self.teacher_ = self._fitted_teacher(X, y, data.get("weight"))
         self._columns = class_columns("teacher", self.teacher_, self.classes_)
+        return self._beside(X, y, data)
+
+    def _beside(self, X, y, data):
         return {"teacher_X": self.teacher_.reader_.read(X, owner=self.teacher_)}
 
-    def _fitted_teacher(self, X, y):
+    def _fitted_teacher(self, X, y, weight):
         if isinstance(self.teacher, FrozenEstimator):
             return copy.deepcopy(self.teacher.estimator)
         teacher = peer(self) if self.teacher is None else self.teacher
-        return fit_teacher(seeded_copy(teacher, self._draw_seed()), *labelled_part(X, y))
+        X, y, weight = labelled_part(X, y, weight)
+        return fit_teacher(seeded_copy(teacher, self._draw_seed()), X, y, weight=weight)
 
     def _criterion(self):
         # a criterion's parameters are trained with the student's, and left out when it predicts
@@ -128,19 +131,13 @@ class FFKDDistiller(TorchClassifier):
         taught = self.net_.criterion_(batch.teacher_X)
         taught = taught._replace(logits=taught.logits[:, self._columns])
         z_s, z_t, tau = output.logits, taught.logits, self.temperature
-        understood = (-_divergence(z_s.detach(), z_t.detach(), tau)).exp()
+        understood = (-kd_rows(z_s.detach(), z_t.detach(), tau) / tau**2).exp()
         terms = {
             "ce": self._cross_entropy(output, batch),
-            "kd": kd(z_s, z_t.detach(), tau),
+            "kd": weighted_mean(kd_rows(z_s, z_t.detach(), tau), batch),
             "teacher_ce": self._cross_entropy(taught, batch),
-            "feedback": tau**2 * ((1 - understood) * _divergence(z_t, z_s.detach(), tau)).mean(),
+            "feedback": weighted_mean((1 - understood) * kd_rows(z_t, z_s.detach(), tau), batch),
         }
         loss = (terms["ce"] + self.lambda_kd * terms["kd"]
                 + terms["teacher_ce"] + self.lambda_feedback * terms["feedback"])
         return {"loss": loss, **terms}
-
-
-def _divergence(logits, target, temperature):
-    """KL(softmax(target / tau) || softmax(logits / tau)) of each sample."""
-    log_q, log_p = ((z / temperature).log_softmax(dim=1) for z in (logits, target))
-    return F.kl_div(log_q, log_p, reduction="none", log_target=True).sum(dim=1)

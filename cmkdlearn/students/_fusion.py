@@ -13,8 +13,8 @@ from cmkdlearn._bridge.inference import infer
 from cmkdlearn._bridge.reading import READ_AS, Reader
 from cmkdlearn._validation import check_number, check_option
 from cmkdlearn.base import TorchClassifier
-from cmkdlearn.losses import kd
-from cmkdlearn.nn.data import TensorData
+from cmkdlearn.losses._kd import kd_rows
+from cmkdlearn.nn.data import TensorData, weighted_mean
 from cmkdlearn.nn.modules import build_classifier
 from cmkdlearn.nn.samples import select_modality
 from cmkdlearn.students._peer import peer
@@ -163,8 +163,8 @@ class FusionClassifier(TorchClassifier):
         return max(evidence, key=lambda name: evidence[name], default=None)
 
     def _build(self, data):
-        return _Fusion([build_classifier(self.module, part, reader.kind, len(self.classes_),
-                                         **self._routed("module"))
+        return _Fusion([build_classifier(self.module, part, reader.kind, len(self.classes_), None,
+                                         data.get("weight"), **self._routed("module"))
                         for part, reader in zip((data["X"], data["X_second"]),
                                                 self.readers_.values(), strict=True)],
                        len(self.classes_))
@@ -181,7 +181,8 @@ class FusionClassifier(TorchClassifier):
             return {"loss": sum(terms.values()), **terms}
         teacher = self.teacher_modality_
         (student,) = (name for name in self.modalities if name != teacher)
-        terms["kd"] = kd(heads[student].logits, heads[teacher].logits.detach(), self.temperature)
+        terms["kd"] = weighted_mean(kd_rows(
+            heads[student].logits, heads[teacher].logits.detach(), self.temperature), batch)
         return {"loss": terms["fusion"] + terms[f"head_{teacher}"]
                 + self.alpha * terms[f"head_{student}"] + (1 - self.alpha) * terms["kd"], **terms}
 

@@ -7,11 +7,12 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from cmkdlearn._protocol import fit_teacher, teaching_logits
+from cmkdlearn._protocol import fit_teacher, refuse_bare_network, teaching_logits
 from cmkdlearn._seeding import seeded_copy
 from cmkdlearn._validation import check_number
 from cmkdlearn.base import TorchClassifier
-from cmkdlearn.losses import kd
+from cmkdlearn.losses._kd import kd_rows
+from cmkdlearn.nn.data import weighted_mean
 from cmkdlearn.nn.samples import is_dataset, take
 from cmkdlearn.students._peer import peer
 
@@ -76,9 +77,10 @@ class LFMEDistiller(TorchClassifier):
 
     Notes
     -----
-    Accuracies are those on the training samples, the student's as it was in the course of the last
-    epoch; the paper sets a validation set aside. Every expert speaks about every sample, as in the
-    authors' code; look at ``lambda_kd=0``, the curriculum alone, before believing that they help.
+    Accuracies are those on the training samples, weighted as they are, the student's as it was in
+    the course of the last epoch; the paper sets a validation set aside. Shots are counted whatever
+    the samples weigh. Every expert speaks about every sample, as in the authors' code; look at
+    ``lambda_kd=0``, the curriculum alone, before believing that they help.
 
     References
     ----------
@@ -109,6 +111,7 @@ class LFMEDistiller(TorchClassifier):
 
     def _check_params(self):
         super()._check_params()
+        refuse_bare_network("expert", self.expert)
         check_number("lambda_kd", self.lambda_kd, low=0)
         check_number("temperature", self.temperature, low=0, open_low=True)
         check_number("alpha", self.alpha, low=0, high=np.nextafter(1, 0))
@@ -120,26 +123,44 @@ class LFMEDistiller(TorchClassifier):
     def _prepare(self, X, y, data):
         if not (isinstance(X, Mapping) or hasattr(X, "shape") or is_dataset(X)):
             X = np.asarray(X)
-        codes = data["y"].numpy()
+        codes, weight = data["y"].numpy(), data.get("weight")
         counts = np.bincount(codes)
         groups = _groups(counts, *self.shots)
         seeds = np.random.default_rng(self._draw_seed()).integers(2**31 - 1, size=len(groups))
-        z, ease = np.zeros((len(codes), len(counts)), dtype=np.float32), np.zeros(len(codes))
         expert_kind = peer(self) if self.expert is None else self.expert
-        self.experts_, self._expert_accuracy = [], []
-        fewest = counts[groups[0]].mean()
-        for l, (group, seed) in enumerate(zip(groups, seeds, strict=True)):  # noqa: E741
+        self.experts_ = []
+        for group, seed in zip(groups, seeds, strict=True):
             own = np.flatnonzero(np.isin(codes, group))
-            expert = fit_teacher(seeded_copy(expert_kind, int(seed)), take(X, own), y[own],
-                                 self.modality)
-            z[:, group] = teaching_logits(f"expert {l}", expert, X, y, self.classes_[group])
-            p = torch.from_numpy(z[own][:, group]).softmax(dim=1).numpy()
-            right = np.searchsorted(group, codes[own])
-            ease[own] = p[np.arange(len(own)), right] * fewest / counts[group].mean()
-            self._expert_accuracy.append(float(np.mean(p.argmax(axis=1) == right)))
-            self.experts_.append(expert)
+            expert = seeded_copy(expert_kind, int(seed))
+            if self.expert is None and isinstance(self.class_weight, Mapping):
+                expert.set_params(class_weight={
+                    label: of_class for label, of_class in self.class_weight.items()
+                    if label in self.classes_[group]})
+            self.experts_.append(fit_teacher(expert, take(X, own), y[own], self.modality,
+                                             None if weight is None else weight[own]))
         self.groups_ = [self.classes_[group] for group in groups]
         self._columns = [torch.from_numpy(group) for group in groups]
+        shots = [float(counts[group].mean()) for group in groups]
+        self._shares = [shots[0] / own for own in shots]
+        said = self._beside(X, y, data)
+        self._expert_accuracy = []
+        for group in groups:
+            own = np.flatnonzero(np.isin(codes, group))
+            right = group[said["z"][own][:, group].argmax(dim=1)] == codes[own]
+            self._expert_accuracy.append(float(np.average(
+                right, weights=None if weight is None else weight[own])))
+        return said
+
+    def _beside(self, X, y, data):
+        codes = data["y"].numpy()
+        z, ease = np.zeros((len(codes), len(self.classes_)), np.float32), np.zeros(len(codes))
+        experts = zip(self.experts_, self._columns, self._shares, strict=True)
+        for l, (expert, columns, share) in enumerate(experts):  # noqa: E741
+            group = columns.numpy()
+            z[:, group] = teaching_logits(f"expert {l}", expert, X, y, self.classes_[group])
+            own = np.flatnonzero(np.isin(codes, group))
+            p = torch.from_numpy(z[own][:, group]).softmax(dim=1).numpy()
+            ease[own] = p[np.arange(len(own)), np.searchsorted(group, codes[own])] * share
         return {"z": torch.from_numpy(z), "ease": torch.from_numpy(ease).float()}
 
     def _criterion(self):
@@ -157,12 +178,13 @@ class LFMEDistiller(TorchClassifier):
         pace = self.net_.criterion_
         epoch = len(self.net_.history) - 1
         if module.training:
-            pace.observe(epoch, output.logits, batch.y)
-        v = batch.ease + (1 - batch.ease) * min(1.0, epoch / max(self.max_epochs - 1, 1))
-        ce = (v * F.cross_entropy(output.logits, batch.y, reduction="none",
-                                  label_smoothing=self.label_smoothing)).mean()
-        distilled = sum(w * kd(output.logits[:, group], batch.z[:, group], self.temperature)
-                        for w, group in zip(pace.weights[-1], self._columns, strict=True))
+            pace.observe(epoch, output.logits, batch.y, batch.get("weight"))
+        v = batch.ease + (1 - batch.ease) * min(1.0, epoch / max(self.max_epochs_ - 1, 1))
+        ce = weighted_mean(v * F.cross_entropy(output.logits, batch.y, reduction="none",
+                                               label_smoothing=self.label_smoothing), batch)
+        distilled = weighted_mean(sum(
+            w * kd_rows(output.logits[:, group], batch.z[:, group], self.temperature)
+            for w, group in zip(pace.weights[-1], self._columns, strict=True)), batch)
         return {"loss": ce + self.lambda_kd * distilled, "ce": ce, "kd": distilled}
 
     @property
@@ -186,16 +208,17 @@ class _Pace(nn.Module):
         self.alpha = alpha
         self.weights = []
 
-    def observe(self, epoch, logits, y):
+    def observe(self, epoch, logits, y, weight=None):
         """Count what the student got right, and at the begin of an epoch draw conclusions."""
         while len(self.weights) <= epoch:
-            student = self.right / self.seen.clamp(min=1)
+            student = self.right / self.seen.clamp(min=torch.finfo(self.seen.dtype).tiny)
             gap = 1 - student / self.expert_accuracy.clamp(min=1e-12)
             self.weights.append((gap / (1 - self.alpha)).clamp(0, 1).tolist())
             self.right.zero_(), self.seen.zero_()
         group, right = self.group_of[y], (logits.argmax(dim=1) == y).float()
-        self.right.index_add_(0, group, right)
-        self.seen.index_add_(0, group, torch.ones_like(right))
+        weight = torch.ones_like(right) if weight is None else weight
+        self.right.index_add_(0, group, weight * right)
+        self.seen.index_add_(0, group, weight)
 
 
 def _groups(counts, few, many):

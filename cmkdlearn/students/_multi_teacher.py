@@ -19,6 +19,7 @@ from cmkdlearn._protocol import (
     as_teacher,
     class_columns,
     fit_teacher,
+    labelled_part,
     needs_labels,
     teaching_logits,
 )
@@ -293,21 +294,38 @@ class MultiTeacherDistiller(TorchClassifier, TeacherComposition):
         z_bar = 0
         for (name, teacher), weight in zip(self._seeded_teachers(), weights, strict=True):
             ask = _teach if isinstance(teacher, FrozenEstimator) else teach
-            lesson = _Lesson(name, teacher, X, y, self.classes_, self.cv, self.modality)
+            lesson = _Lesson(name, teacher, X, y, data.get("weight"), self.classes_, self.cv,
+                             self.modality)
             fitted, logits = ask(lesson)
             self.teachers_.append(fitted)
             z_bar = z_bar + np.float32(weight) * logits  # eq. 1
-        heard = [(name, teacher, weight) for (name, _), teacher, weight
-                 in zip(self.teachers, self.teachers_, weights, strict=True) if weight > 0]
         if same:
             labels = None if self.mixup else y
-            self._view = View(heard, self, X, labels, data, loss.needs, z_bar)
+            self._view = View(self._heard(), self, X, labels, data, loss.needs, z_bar)
             return {"shown": self._view.shown(labels)}
         self.teacher_logits_ = z_bar
-        return {"teacher": Output(
+        return {"teacher": self._said(X, z_bar)}
+
+    def _beside(self, X, y, data):
+        if not self.teachers_:
+            return {}
+        z_bar = sum(np.float32(weight) * teaching_logits(name, teacher, X, y, self.classes_)
+                    for (name, _), teacher, weight
+                    in zip(self.teachers, self.teachers_, self._weights(), strict=True))
+        return {"teacher": self._said(X, z_bar)}  # nothing is changed at random here
+
+    def _said(self, X, z_bar):
+        """Return the teachers' Output: their mean logits, and what else the loss needs."""
+        heard, needs = self._heard(), self._criterion().needs
+        return Output(
             torch.from_numpy(z_bar),
-            _of_each(features_of, heard, X) if "features" in loss.needs else None,
-            _of_each(_feature_maps, heard, X) if "feature_maps" in loss.needs else None)}
+            _of_each(features_of, heard, X) if "features" in needs else None,
+            _of_each(_feature_maps, heard, X) if "feature_maps" in needs else None)
+
+    def _heard(self):
+        """Return the names, the fitted teachers and the weights of those that have any."""
+        return [(name, teacher, weight) for (name, _), teacher, weight
+                in zip(self.teachers, self.teachers_, self._weights(), strict=True) if weight > 0]
 
     def _augment(self, batch):
         if self._augmentation is not None:
@@ -319,10 +337,17 @@ class MultiTeacherDistiller(TorchClassifier, TeacherComposition):
         if not self.teachers_:
             return {"loss": ce}
         distil = self.net_.criterion_
-        if self._view is not None:
-            kd = distil(output, self._view(batch), None if self.mixup else batch.y)
-        else:
-            kd = _of_mixed(batch, lambda part: distil(output, part.teacher, part.y))  # eq. 2
+        weighs = "weight" in batch and distil.takes_weights
+
+        def weight(part):
+            return part.weight if weighs else None
+
+        if self._view is None or "teacher" in batch:
+            kd = _of_mixed(batch, lambda part: distil(output, part.teacher, part.y,
+                                                      weight(part)))  # eq. 2
+        else:  # what the student sees is shown to them
+            kd = distil(output, self._view(batch), None if self.mixup else batch.y,
+                        _of_mixed(batch, weight) if weighs else None)
         if self.alpha is None:
             loss = ce + self.lambda_kd * kd  # eq. 3
         else:
@@ -340,7 +365,7 @@ def _of_mixed(batch, loss):
         return loss(batch)
     share = batch.share[0]
     other = Bunch(**{name.removeprefix("other_"): value for name, value in batch.items()
-                     if name.startswith("other_")})
+                      if name.startswith("other_")})
     return share * loss(batch) + (1 - share) * loss(other)
 
 
@@ -391,6 +416,7 @@ class _Lesson:
     teacher: object
     X: object
     y: np.ndarray
+    weight: torch.Tensor | None
     classes: np.ndarray
     cv: object
     modality: object  # of the student: what a teacher of another library reads, too
@@ -402,14 +428,15 @@ class _Lesson:
 
 def _teach(lesson):
     """Fit a teacher on the labelled samples, and let it speak about all of them."""
-    name, teacher, X, y, classes, cv, modality = vars(lesson).values()
+    name, teacher, X, y, weight, classes, cv, modality = vars(lesson).values()
     labelled = np.flatnonzero(labelled_mask(y))
-    X_known, y_known = (X, y) if len(labelled) == len(y) else (take(X, labelled), y[labelled])
+    X_known, y_known, w_known = labelled_part(X, y, weight)
     folds = [] if cv is None or isinstance(teacher, FrozenEstimator) else _folds(cv, y_known)
-    fitted = fit_teacher(teacher, X_known, y_known, modality)
+    fitted = fit_teacher(teacher, X_known, y_known, modality, w_known)
     logits = teaching_logits(name, fitted, X, y, classes)
     unseen = Parallel()(  # n_jobs and backend: those of joblib.parallel_config, if there is one
         delayed(_teach_others)(name, teacher, take(X_known, train), y_known[train],
+                               None if weight is None else w_known[train],
                                take(X_known, test), y_known[test], classes, modality)
         for train, test in folds)
     for (_, test), answers in zip(folds, unseen, strict=True):
@@ -417,9 +444,9 @@ def _teach(lesson):
     return fitted, logits
 
 
-def _teach_others(name, teacher, X, y, X_others, y_others, classes, modality):
+def _teach_others(name, teacher, X, y, weight, X_others, y_others, classes, modality):
     """Fit a teacher, and let it speak about samples that it has not seen."""
-    fitted = fit_teacher(teacher, X, y, modality)
+    fitted = fit_teacher(teacher, X, y, modality, weight)
     return teaching_logits(name, fitted, X_others, y_others, classes)
 
 

@@ -12,7 +12,7 @@ from torch import nn
 from torch.func import functional_call
 
 from cmkdlearn._labels import label_codes
-from cmkdlearn._protocol import class_columns, fit_teacher
+from cmkdlearn._protocol import class_columns, fit_teacher, refuse_bare_network
 from cmkdlearn._seeding import seeded_copy
 from cmkdlearn._validation import check_number, check_option
 from cmkdlearn.alignment import (
@@ -45,10 +45,10 @@ class UCMKDStudent(TorchClassifier):
     - LA, how much less likely the student finds the true label than the teacher's head does that
       reads the student's features (:func:`~cmkdlearn.alignment.label_alignment`).
 
-    The plain sum of the three is minimised, or (``bilevel=True``) Algorithm 1 of the paper is
-    followed: from the parameters, ``fa_steps`` inner steps are taken on
-    :math:`\lambda_1 \mathrm{FA}`, then ``la_steps`` on :math:`\lambda_2 \mathrm{LA}`, and the
-    gradient of cross-entropy at where they lead is applied to the parameters themselves.
+    Algorithm 1 of the paper trains on two levels: from the parameters, ``fa_steps`` inner steps are
+    taken on :math:`\lambda_1 \mathrm{FA}`, then ``la_steps`` on :math:`\lambda_2 \mathrm{LA}`, and
+    the gradient of cross-entropy at where they lead is applied to the parameters themselves. With
+    ``bilevel=False`` the plain sum of the three is minimised.
 
     Parameters
     ----------
@@ -63,34 +63,35 @@ class UCMKDStudent(TorchClassifier):
         brings them there.
     modality : str or list, default=None
         What the student reads, where ``X`` is a dict of modalities (or the columns of a table).
-    lambda_fa : float, default=0.1
+    lambda_fa : float, default=1.0
         :math:`\lambda_1 \ge 0`, the weight of FA.
-    lambda_la : float, default=0.0
+    lambda_la : float, default=1.0
         :math:`\lambda_2 \ge 0`, the weight of LA.
-    decay : bool, default=True
+    decay : bool, default=False
         Let both weights fall linearly to nothing over ``max_epochs``: the teacher leads at first,
-        and the labels have the last word. A weight of 1 that stays, as in the paper, costs
-        accuracy; see the user guide.
+        and the labels have the last word. In a plain sum a weight of 1 that stays costs accuracy;
+        see the user guide.
     fa_steps, la_steps : int, default=1
         Inner steps; in the plain sum 0 leaves the term out.
     inner_lr : float or "auto", default="auto"
-        Rate of the inner steps; "auto" makes each as long as a thousandth of the parameters'
-        norm.
+        Rate of the inner steps; "auto" makes a step of weight 1 as long as a thousandth of the
+        parameters' norm, whatever unit its term has. Ten times as long a step wrecks the student;
+        see the user guide.
     metric : {"l2", "l1", "angular"} or callable, default="l2"
         Cost between features.
     feature_scale : float or "auto", default="auto"
         FA counts in this unit, so that its weight means the same for features of any size. "auto"
         is the mean cost between two of the teacher's own features; the paper's FA has the unit 1.
-    label_cost : float, default=1.0
+    label_cost : float, default=0.0
         Adds so many mean costs where labels disagree, so that features move within their class.
     sinkhorn_reg : float or "auto", default="auto"
         Entropic regularisation; "auto" is a tenth of the mean cost.
-    bilevel : bool, default=False
-        Follow Algorithm 1.
+    bilevel : bool, default=True
+        Follow Algorithm 1, rather than descend along the plain sum of the terms.
     order : {"first", "second"}, default="first"
         Whether the outer gradient is the one at the adapted parameters, or is traced back through
         the inner steps (the transport plan being held fixed).
-    la_gradient : {"student", "full"}, default="student"
+    la_gradient : {"student", "full"}, default="full"
         Whether the teacher's term of LA counts as a constant.
     la_scope : {"all", "head"}, default="all"
         What the inner label steps move; "head" saves a pass through the network.
@@ -114,9 +115,10 @@ class UCMKDStudent(TorchClassifier):
 
     Notes
     -----
-    ``lambda_fa=1, feature_scale=1, label_cost=0, decay=False`` is feature KD, the paper's baseline.
-    ``la_gradient="student"`` leaves cross-entropy's gradient: in the plain sum it changes nothing
-    but the weight of the labels.
+    ``lambda_fa=lambda_la=0`` is cross-entropy. ``bilevel=False, lambda_la=0, feature_scale=1`` is
+    feature KD, the paper's baseline. ``bilevel=False, lambda_fa=0.1, lambda_la=0, label_cost=1,
+    decay=True`` is the plain sum that does not hurt. ``la_gradient="student"`` leaves
+    cross-entropy's gradient: in the plain sum it changes nothing but the weight of the labels.
 
     References
     ----------
@@ -137,10 +139,10 @@ class UCMKDStudent(TorchClassifier):
     True
     """
 
-    def __init__(self, teacher, *, module="auto", modality=None, lambda_fa=0.1, lambda_la=0.0,
-                 decay=True, fa_steps=1, la_steps=1, inner_lr="auto", metric="l2",
-                 feature_scale="auto", label_cost=1.0, sinkhorn_reg="auto", bilevel=False,
-                 order="first", la_gradient="student", la_scope="all", teacher_batch_size=None,
+    def __init__(self, teacher, *, module="auto", modality=None, lambda_fa=1.0, lambda_la=1.0,
+                 decay=False, fa_steps=1, la_steps=1, inner_lr="auto", metric="l2",
+                 feature_scale="auto", label_cost=0.0, sinkhorn_reg="auto", bilevel=True,
+                 order="first", la_gradient="full", la_scope="all", teacher_batch_size=None,
                  balanced_bank=False, augmentation=None, **training):
         self.teacher = teacher
         self.lambda_fa = lambda_fa
@@ -179,6 +181,7 @@ class UCMKDStudent(TorchClassifier):
 
     def _check_params(self):
         super()._check_params()
+        refuse_bare_network("teacher", self.teacher)
         for name in ("lambda_fa", "lambda_la", "label_cost"):
             check_number(name, getattr(self, name), low=0)
         for name in ("fa_steps", "la_steps"):
@@ -197,7 +200,8 @@ class UCMKDStudent(TorchClassifier):
         check_option("la_gradient", self.la_gradient, ["student", "full"])
         check_option("la_scope", self.la_scope, ["all", "head"])
 
-    def fit(self, X, y, X_teacher=None, y_teacher=None):
+    def fit(self, X, y, X_teacher=None, y_teacher=None,  # type: ignore[override]
+            sample_weight=None, *, X_val=None, y_val=None, sample_weight_val=None):
         """Train the student.
 
         Parameters
@@ -212,6 +216,15 @@ class UCMKDStudent(TorchClassifier):
             fitted on ``X``.
         y_teacher : array-like of shape (m,), optional
             Their labels.
+        sample_weight : array-like of shape (n,), default=None
+            How often each of the student's samples counts, not below 0: in cross-entropy and LA,
+            and to a teacher that is fitted on ``X``. FA compares batches, and counts every sample
+            once. One that weighs 0 is as good as not there.
+        X_val, y_val : as X and y, default=None
+            A validation set. The history then has ``valid_loss``, cross-entropy alone, which early
+            stopping watches, and ``valid_acc``.
+        sample_weight_val : array-like, default=None
+            Weights of the validation set.
 
         Returns
         -------
@@ -227,12 +240,13 @@ class UCMKDStudent(TorchClassifier):
                                  f"{lengths}. If this is a grid search: scikit-learn cuts what is "
                                  "as long as X into its folds; fit the teacher beforehand, and "
                                  "pass FrozenEstimator(teacher).")
-        return self._fit(X, y, X_teacher=X_teacher, y_teacher=y_teacher)
+        return self._fit(X, y, sample_weight, (X_val, y_val, sample_weight_val),
+                         X_teacher=X_teacher, y_teacher=y_teacher)
 
     def _prepare(self, X, y, data, X_teacher, y_teacher):  # type: ignore[override]
         if X_teacher is not None:
             y_teacher = column_or_1d(y_teacher)
-        bank, labels = self._teachers_features(X, y, X_teacher, y_teacher)
+        bank, labels = self._teachers_features(X, y, data.get("weight"), X_teacher, y_teacher)
         known = self.teacher_.classes_
         order = class_columns("teacher", self.teacher_, self.classes_)
         order += [k for k in range(len(known)) if k not in order]  # the student's classes first
@@ -263,12 +277,13 @@ class UCMKDStudent(TorchClassifier):
         metric = METRICS[self.metric] if isinstance(self.metric, str) else self.metric
         return metric(z, z).mean().item() * len(z) / (len(z) - 1)  # not of a sample to itself
 
-    def _teachers_features(self, X, y, X_teacher, y_teacher):
+    def _teachers_features(self, X, y, weight, X_teacher, y_teacher):
         """Fit the teacher, if need be, and return its samples' features and labels."""
         frozen = isinstance(self.teacher, FrozenEstimator)
-        own = (X, y) if frozen or X_teacher is None else (X_teacher, y_teacher)
+        if not frozen and X_teacher is not None:
+            X, y, weight = X_teacher, y_teacher, None
         self.teacher_ = teacher = fit_teacher(
-            seeded_copy(self.teacher, self._draw_seed()), *own)
+            seeded_copy(self.teacher, self._draw_seed()), X, y, weight=weight)
         class_columns("teacher", teacher, self.classes_)
         for need, use in (("encode", "features"), ("head_", "a head that reads its features")):
             if not hasattr(teacher, need):
@@ -328,11 +343,13 @@ class UCMKDStudent(TorchClassifier):
     def _algorithm_1(self, module, batch, terms):
         inner = _InnerLoop(module, self.inner_lr, self.order)  # line 5: phi_tmp and p_tmp
         for _ in range(terms.fa_steps):  # lines 6 to 8: phi_tmp, on lambda_1 FA (eq. 14)
-            inner.descend(terms.fa(inner(batch.X)), lambda name: not name.startswith("head."))
+            inner.descend(terms.fa(inner(batch.X)), terms.lambda_fa,
+                          lambda name: not name.startswith("head."))
         if self.la_scope == "all":
             for _ in range(terms.la_steps):  # lines 9 to 13: both, on lambda_2 LA (eq. 15)
                 output = inner(batch.X)
-                inner.descend(terms.la(output.logits, output.z), lambda name: True)
+                inner.descend(terms.la(output.logits, output.z), terms.lambda_la,
+                              lambda name: True)
             output = inner(batch.X, final=True)
         else:  # p alone: phi's one pass serves the label steps and cross-entropy
             output = inner(batch.X, final=True)
@@ -340,7 +357,7 @@ class UCMKDStudent(TorchClassifier):
             if self.order == "first":
                 features, z = features.detach(), z.detach()
             for _ in range(terms.la_steps):
-                inner.descend(terms.la(inner.head(features), z),
+                inner.descend(terms.la(inner.head(features), z), terms.lambda_la,
                               lambda name: name.startswith("head."))
             output = output._replace(logits=inner.head(output.features))
         ce = terms.values["ce"] = self._cross_entropy(output, batch)  # err_S at the adapted, eq. 2
@@ -376,27 +393,29 @@ class _Terms:
 
     def __init__(self, method, net, batch):
         self.method, self.bank, self.y, self.values = method, net.criterion_, batch.y, {}
+        self.weight = batch.get("weight")
         self.fa_steps = method.fa_steps if method.lambda_fa else 0
         self.la_steps = method.la_steps if method.lambda_la else 0
         if self.fa_steps:
             self.z_T, self.y_T = method._draw(self.bank, len(batch.y))
-        done = (len(net.history) - 1 - method._epochs_before) / max(method.max_epochs, 1)
-        self.share = 1 - done if method.decay else 1.0
+        done = (len(net.history) - 1 - method._epochs_before) / max(method.max_epochs_, 1)
+        share = 1 - done if method.decay else 1.0
+        self.lambda_fa, self.lambda_la = share * method.lambda_fa, share * method.lambda_la
 
     def fa(self, output):
         method = self.method
         self.values["fa"] = feature_alignment(
             output.z, self.z_T, y_S=self.y, y_T=self.y_T, metric=method.metric,
             label_cost=method.label_cost, reg=method.sinkhorn_reg)
-        return self.share * method.lambda_fa * self.values["fa"] / method._scale
+        return self.lambda_fa * self.values["fa"] / method._scale
 
     def la(self, logits, z):
         teacher = self.bank.teacher_logits
         with torch.no_grad():
             self.values["kappa"] = true_log_probability(teacher(z), self.y).exp().mean()
-        self.values["la"] = label_alignment(logits, teacher, z, self.y,
+        self.values["la"] = label_alignment(logits, teacher, z, self.y, weight=self.weight,
                                             gradient=self.method.la_gradient)
-        return self.share * self.method.lambda_la * self.values["la"]
+        return self.lambda_la * self.values["la"]
 
 
 class _Shared(NamedTuple):
@@ -466,12 +485,15 @@ class _InnerLoop:
                  if name.startswith("head.")}
         return functional_call(self.module.head, state, (features,))
 
-    def descend(self, loss, moves):
-        """Take one step on those parameters whose names ``moves`` accepts."""
+    def descend(self, loss, weight, moves):
+        """Take one step on those parameters whose names ``moves`` accepts.
+
+        ``weight`` is that of the loss, which has been multiplied by it.
+        """
         names = [name for name in self.params if moves(name)]
         gradients = torch.autograd.grad(loss, [self.params[name] for name in names],
                                         create_graph=self.second, allow_unused=True)
-        rate = self._rate(names, gradients)
+        rate = self._rate(names, gradients, weight)
         for name, gradient in zip(names, gradients, strict=True):
             if gradient is not None:
                 if name.startswith("projection."):
@@ -479,14 +501,14 @@ class _InnerLoop:
                 adapted = self.params[name] - rate * gradient
                 self.params[name] = adapted if self.second else adapted.detach().requires_grad_()
 
-    def _rate(self, names, gradients):
+    def _rate(self, names, gradients, weight):
         if self.rate != "auto":
             return self.rate
         moved = [(self.params[name].detach(), gradient.detach())
                  for name, gradient in zip(names, gradients, strict=True) if gradient is not None]
         length, slope = (torch.stack([part.norm() for part in parts]).norm()
                          for parts in zip(*moved, strict=True))
-        return RELATIVE_STEP * length / slope.clamp_min(1e-12)
+        return RELATIVE_STEP * weight * length / slope.clamp_min(1e-12)
 
     def backward(self, loss):
         """Leave the gradient in the network's own parameters.

@@ -6,7 +6,6 @@ import numpy as np
 import torch
 from sklearn.frozen import FrozenEstimator
 from sklearn.utils import Bunch
-from skorch.helper import SliceDict
 
 from cmkdlearn._hashing import content_hash
 from cmkdlearn._protocol import class_columns, teaching_logits
@@ -15,7 +14,7 @@ from cmkdlearn.losses import Output
 from cmkdlearn.nn.data import as_array, move
 from cmkdlearn.nn.features import with_feature_maps
 from cmkdlearn.nn.inputs import as_given
-from cmkdlearn.nn.samples import first_of, is_dataset, select_modality, take
+from cmkdlearn.nn.samples import Modalities, first_of, is_dataset, select_modality, take
 from cmkdlearn.teachers import TeacherEnsemble
 
 CHECKED = 128  # samples of which arrays are compared with what was given
@@ -218,7 +217,7 @@ class _Arrays:
     def __call__(self, X, shown):
         given = self.given(X)
         if self.modality is not None:
-            given = SliceDict(**{self.modality: given})
+            given = Modalities({self.modality: given})
         y = None if shown is None else self.labels[as_array(shown)]
         logits = teaching_logits(self.name, self.teacher, given, y, self.classes)
         features = features_of(self.teacher, given) if "features" in self.needs else None

@@ -5,7 +5,7 @@ from sklearn.utils.metaestimators import _BaseComposition
 from sklearn.utils.validation import check_is_fitted
 
 from cmkdlearn._bridge.routing import NET_PREFIXES
-from cmkdlearn._protocol import needs_labels
+from cmkdlearn._protocol import needs_labels, refuse_bare_network
 from cmkdlearn._seeding import seeded_copy
 
 
@@ -55,6 +55,8 @@ class TeacherComposition(_BaseComposition):
                                  "student's own parameters. Choose another name.")
         self._validate_names(names)
         for name, teacher in self.teachers:
+            if self._teacher_kind == "classifier":
+                refuse_bare_network(f"Teacher {name!r}", teacher)
             speaks = any(hasattr(teacher, method) for method in self._speaks)
             if isinstance(teacher, type) or not speaks:
                 raise TypeError(f"Teacher {name!r} must be a {self._teacher_kind}; got "

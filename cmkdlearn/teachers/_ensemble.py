@@ -3,13 +3,13 @@
 import numpy as np
 import torch
 from sklearn.base import ClassifierMixin
-from sklearn.utils import column_or_1d
 from sklearn.utils.validation import check_is_fitted
 from torch import nn
 
-from cmkdlearn._labels import encode_labels
+from cmkdlearn._labels import encode_labels, one_label_each
 from cmkdlearn._protocol import class_columns, fit_teacher, teaching_logits
-from cmkdlearn.nn.samples import check_same_order, labels_of
+from cmkdlearn._validation import check_weights
+from cmkdlearn.nn.samples import check_same_order, drop_weightless, labels_of
 from cmkdlearn.teachers._composition import TeacherComposition
 
 
@@ -57,7 +57,7 @@ class TeacherEnsemble(ClassifierMixin, TeacherComposition):
         self.teachers = teachers
         self.random_state = random_state
 
-    def fit(self, X, y):
+    def fit(self, X, y, sample_weight=None):
         """Fit the teachers.
 
         Parameters
@@ -65,6 +65,9 @@ class TeacherEnsemble(ClassifierMixin, TeacherComposition):
         X : array-like, or dict of array-like
             Each teacher reads its modality.
         y : array-like of shape (n,)
+        sample_weight : array-like of shape (n,), default=None
+            How often each sample counts to those teachers whose ``fit`` takes it, not below 0. One
+            that weighs 0 is as good as not there.
 
         Returns
         -------
@@ -77,9 +80,13 @@ class TeacherEnsemble(ClassifierMixin, TeacherComposition):
         if y is None:
             raise ValueError("TeacherEnsemble requires y to be passed, but the target y is None.")
         check_same_order(X, y)
-        y = column_or_1d(y, warn=True)
+        y, weight = one_label_each(y, type(self).__name__), None
+        if sample_weight is not None:
+            weight = check_weights("sample_weight", sample_weight, len(y))
+            X, y, weight = drop_weightless(X, y, weight)
         self.classes_ = encode_labels(y, type(self).__name__)[1]
-        self.teachers_ = [fit_teacher(teacher, X, y) for _, teacher in self._seeded_teachers()]
+        self.teachers_ = [fit_teacher(teacher, X, y, weight=weight)
+                          for _, teacher in self._seeded_teachers()]
         for attribute in ("n_features_in_", "feature_names_in_"):
             if hasattr(self.teachers_[0], attribute):
                 setattr(self, attribute, getattr(self.teachers_[0], attribute))

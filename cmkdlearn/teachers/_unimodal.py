@@ -19,6 +19,10 @@ class UnimodalTeacher(TorchTeacher):
         or AutoAugment as well; a callable takes and returns a batch (n, C, H, W).
     label_smoothing : float, default=0.0
         Share of the target that is spread evenly over the classes, in [0, 1].
+    class_weight : "balanced", dict or None, default=None
+        Of the classes, in the loss; see :class:`~cmkdlearn.base.TorchClassifier`.
+    sampler : {None, "balanced"}, default=None
+        "balanced" draws every class equally often.
     **training
         As for :class:`~cmkdlearn.base.TorchEstimator`: ``max_epochs``, ``lr``, ``batch_size``,
         ``early_stopping``, ``random_state``, ``device``, ...

@@ -18,7 +18,7 @@ from torch import nn
 from cmkdlearn._labels import label_codes
 from cmkdlearn._validation import check_number, check_option
 from cmkdlearn.base import TorchTeacher
-from cmkdlearn.nn.data import as_array, as_tensor
+from cmkdlearn.nn.data import as_array, as_tensor, weighted_mean
 from cmkdlearn.nn.modules import Standardise, build_classifier
 from cmkdlearn.nn.samples import first_sample, is_dataset, is_mapped, select_modality
 from cmkdlearn.text import DEFAULT_TEMPLATES, WordNetNouns, WordNetRelaxer, encode_prompts
@@ -167,6 +167,17 @@ class WordNetRelaxedTeacher(TorchTeacher):
         return self.use_text and (name == "class_names" or self.relaxation == "wordnet")
 
     def _read(self, X, reset):
+        X = self._checked(X, reset)
+        # of the fit, embedded in _prepare, once labels and names are known to be good
+        return {"X": X} if reset else self._fed(X)
+
+    def _read_validation(self, X):
+        return {"X": self._checked(X, reset=False)}
+
+    def _beside(self, X, y, data):
+        return self._fed(data["X"])
+
+    def _checked(self, X, reset):
         if self.embedder is None:
             X = super()._read(X, reset)["X"].numpy()
             if self._kind != "table":
@@ -178,8 +189,7 @@ class WordNetRelaxedTeacher(TorchTeacher):
                 validate_data(self, first_sample(X), reset=reset, allow_nd=True, dtype="numeric")
             else:
                 X = validate_data(self, X, reset=reset, allow_nd=True, dtype="numeric")
-        # embedded in _prepare, once labels and names are known to be good
-        return {"X": X} if reset else self._fed(X)
+        return X
 
     def _fed(self, X, shown=None):
         """Return the embeddings of images, and the text that goes with them."""
@@ -334,8 +344,8 @@ class WordNetRelaxedTeacher(TorchTeacher):
         n_gt = module.text.class_names[batch.y]
         n_relaxed = module.text.nouns[batch.relaxed]
         n_pretrained = module.text.pretrained[batch.relaxed]
-        hier = (is_relaxed * (1 - F.cosine_similarity(n_gt, n_relaxed))).mean()  # eq. 4
-        cosreg = (is_relaxed * (1 - F.cosine_similarity(n_pretrained, n_relaxed))).mean()  # eq. 5
+        hier, cosreg = (weighted_mean(is_relaxed * (1 - F.cosine_similarity(n, n_relaxed)), batch)
+                        for n in (n_gt, n_pretrained))  # eq. 4, 5
         loss = ce + self.lambda_hier * hier + self.lambda_cosreg * cosreg  # eq. 6
         return {"loss": loss, "ce": ce, "hier": hier, "cosreg": cosreg}
 

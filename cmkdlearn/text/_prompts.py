@@ -1,7 +1,13 @@
 """Prompts: a word in a sentence, as image-text models have seen it (Algorithm 1, step 1)."""
 
+import copy
+import time
+import warnings
+
 import numpy as np
 from sklearn.preprocessing import normalize
+
+from cmkdlearn._progress import progress
 
 DEFAULT_TEMPLATES = (
     "a photo of a {}.",
@@ -13,6 +19,7 @@ DEFAULT_TEMPLATES = (
 
 # so many prompts are encoded at a time: what is kept of them is one vector a word
 CHUNK = 8192
+LONG = 60  # seconds of work that should not be lost
 
 
 def encode_prompts(embedder, words, templates=DEFAULT_TEMPLATES):
@@ -31,6 +38,13 @@ def encode_prompts(embedder, words, templates=DEFAULT_TEMPLATES):
     -------
     ndarray of shape (n_words, d)
         float32, L2-normalised.
+
+    Notes
+    -----
+    More than 8,192 prompts are encoded a part at a time, so that an embedder with ``memory`` goes
+    on where it was broken off. All of WordNet's nouns in the default templates are some 589,000.
+    Progress is shown as the embedder's ``verbose`` has it. Where the first part says that all will
+    take more than a minute, and nothing is kept, a warning names the time.
 
     Raises
     ------
@@ -64,8 +78,33 @@ def encode_prompts(embedder, words, templates=DEFAULT_TEMPLATES):
         raise ValueError(f"templates={templates!r} must hold at least one string, each with a {{}} "
                          "for the word.")
     step = max(1, CHUNK // len(templates))
-    return np.concatenate([_encode(embedder, words[i:i + step], templates)
-                           for i in range(0, len(words), step)])
+    parts = [words[i:i + step] for i in range(0, len(words), step)]
+    if len(parts) == 1:
+        return _encode(embedder, words, templates)
+    rows, silent = [], _silent(embedder)
+    with progress("Embedding nouns", len(words), "noun", getattr(embedder, "verbose", 0)) as bar:
+        for part in parts:
+            start = time.perf_counter()
+            rows.append(_encode(silent, part, templates))
+            bar.update(len(part))
+            if len(rows) == 1:
+                _tell_cost(embedder, words, templates, len(parts) * (time.perf_counter() - start))
+    return np.concatenate(rows)
+
+
+def _silent(embedder):
+    """Return an embedder that shows no progress of its own."""
+    silent = copy.copy(embedder)
+    if hasattr(silent, "verbose"):
+        silent.verbose = 0
+    return silent
+
+
+def _tell_cost(embedder, words, templates, seconds):
+    if seconds > LONG and hasattr(embedder, "memory") and embedder.memory is None:
+        warnings.warn(f"Embedding {len(words):,} nouns in {len(templates)} templates each will take"
+                      f" about {seconds / 60:.0f} minutes, and is not kept. With memory=folder, "
+                      f"{type(embedder).__name__} does it once.", stacklevel=3)
 
 
 def listed(strings):
