@@ -56,7 +56,7 @@ for (name, who), runs in recall.items():
 
 # %%
 # Both remedies lift the three rarest classes, of 3 to 6 samples: the teacher's recall from 0.58 to
-# 0.66, the taught student's from 0.32 to 0.47 and 0.49. The most frequent ones lose two points at
+# 0.66, the taught student's from 0.32 to 0.47 and 0.49. The most frequent ones lose some two points at
 # most. Without a remedy the rare classes are better off without the teacher (0.39), although it knows
 # more than its student: at the default temperature of 4 it says most about which classes are
 # frequent. Which of the two remedies is better cannot be told here: the bands, from the least to the
