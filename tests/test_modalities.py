@@ -13,6 +13,7 @@ import sklearn
 import torch
 from sklearn.base import clone
 from sklearn.datasets import make_classification
+from sklearn.feature_extraction import DictVectorizer
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import (
@@ -264,6 +265,14 @@ def test_a_dataset_as_it_is_says_what_to_do():
     for estimator in (tiny(None), MultiTeacherDistiller(**TRAINING)):
         with pytest.raises(TypeError, match=r"Put the Dataset into cmkdlearn\.Modalities"):
             cross_val_score(estimator, Folder(), y, cv=3, error_score="raise")
+
+
+def test_a_modality_may_be_a_list_of_dicts():
+    records = [{"kind": text.split()[0]} for text in TEXTS]
+    of_records = make_pipeline(ModalitySelector("records"), DictVectorizer(), LogisticRegression())
+    X = Modalities(a=A, records=records)
+    student = MultiTeacherDistiller([("records", of_records)], modality="a", **TRAINING).fit(X, y)
+    assert student.teacher_logits_.argmax(axis=1).tolist() == y.tolist()
 
 
 def test_rows_of_a_table_may_be_tuples():

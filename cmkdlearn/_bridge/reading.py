@@ -12,7 +12,7 @@ from sklearn.utils.validation import validate_data
 from cmkdlearn.nn.data import as_tensor
 from cmkdlearn.nn.inputs import canonical
 from cmkdlearn.nn.lazy import lazily
-from cmkdlearn.nn.samples import select_modality
+from cmkdlearn.nn.samples import refuse_items, select_modality
 
 # What an array is read as: integers stay until it is known whether they are bytes of an image.
 READ_AS = [np.float32, np.float64, *np.typecodes["AllInteger"], "?"]
@@ -69,6 +69,7 @@ class Reader(BaseEstimator):
         **reading
             Parameters of the ``DataLoader`` that reads.
         """
+        refuse_items(X)
         X = select_modality(X, self.modality, fitting=reset)
         owner = self if owner is None else owner
         # a table of more axes is none, though it could be flattened into one

@@ -4,6 +4,7 @@ import inspect
 from typing import NamedTuple
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from cmkdlearn._labels import UNLABELLED
@@ -58,6 +59,8 @@ class DistillationLoss(nn.Module):
     min_classes, min_samples : int
         The least that it is defined for; more than one sample where the loss compares the samples
         of a batch with each other, and is no mean over them.
+    takes_weights : bool
+        Whether samples may weigh differently: whether it has a ``per_sample``.
     paper, equation : str
         Where it comes from, and what it is called or numbered there.
     """
@@ -345,7 +348,7 @@ def check_hint(hint):
 
 def squared_error(a, b):
     """Return the mean squared difference of each sample, (n,)."""
-    return ((a - b) ** 2).flatten(1).mean(dim=1)
+    return F.mse_loss(a, b, reduction="none").flatten(1).mean(dim=1)
 
 
 def _full(tensor):

@@ -233,6 +233,16 @@ def take(X, index):
     return Subset(X, index.tolist()) if is_dataset(X) else as_rows(X).take(index)
 
 
+def refuse_items(X):
+    """Say what to do with the list that scikit-learn makes of a ``Dataset`` of pairs or dicts."""
+    item = X[0] if isinstance(X, list) and X else None
+    if isinstance(item, Mapping) or (isinstance(item, tuple) and len(item) == 2
+                                     and np.ndim(item[0]) > 0):  # else it is a row of a table
+        raise TypeError("X is a list of samples that are pairs or dicts, as scikit-learn makes of "
+                        "a Dataset. Put the Dataset into cmkdlearn.Modalities(name=dataset), pass "
+                        'modality="name", and its labels as y.')
+
+
 def drop_weightless(X, y, weight):
     """Return what weighs more than 0 of samples, targets and weights; None for equal weights."""
     kept = np.flatnonzero(weight)
@@ -282,10 +292,6 @@ def select_modality(X, modality, fitting):
         check_same_order(X)
         return select_modality(X[modality], None, fitting)
     refuse_annotated(X)
-    if isinstance(X, list) and X and _is_item(X[0]):
-        raise TypeError("X is a list of samples that are pairs or dicts, as scikit-learn makes of "
-                        "a Dataset. Put the Dataset into cmkdlearn.Modalities(name=dataset), pass "
-                        'modality="name", and its labels as y.')
     if is_dataset(X):
         return _select_of_items(X, modality, fitting)
     if isinstance(modality, str) and fitting:
@@ -397,11 +403,6 @@ def pair(item):
         raise ValueError(f"it is a tuple of {len(item)}, and must be x or (x, y). Where there are "
                          "several modalities, let x be a dict of them.")
     return item
-
-
-def _is_item(x):
-    """Tell whether x is of a Dataset, and no row of a table."""
-    return isinstance(x, Mapping) or isinstance(x, tuple) and len(x) == 2 and np.ndim(x[0]) > 0
 
 
 def named_item(dataset, i):

@@ -143,6 +143,7 @@ class LFMEDistiller(TorchClassifier):
         shots = [float(counts[group].mean()) for group in groups]
         self._shares = [shots[0] / own for own in shots]
         said = self._beside(X, y, data)
+        weight = self._weighed(data).get("weight")  # as the student's accuracy will be weighted
         self._expert_accuracy = []
         for group in groups:
             own = np.flatnonzero(np.isin(codes, group))
