@@ -714,14 +714,10 @@ class TorchTeacher(TorchClassifier):
     # For a student that shows it batches: what teaching_logits does, in two steps. A subclass that
     # overrides that and not these is asked by arrays.
 
-    def _label_inputs(self, y):
-        """Return what of each sample's label the network is fed, as a tensor; None: nothing."""
-        return None
-
-    def _fed(self, X, shown=None):
-        """Return what the network is fed of a batch, as a dict of tensors.
-
-        ``X`` is as this teacher's reader gives it, ``shown`` the batch's part of
-        :meth:`_label_inputs`.
-        """
+    def _fed(self, X):
+        """Return what the network is fed of a batch as the reader gives it, a dict of tensors."""
         return {"X": X}
+
+    def _label_inputs(self, y):
+        """Return what of each sample's label goes with it as "shown", a tensor; None: nothing."""
+        return None

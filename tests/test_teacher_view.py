@@ -24,7 +24,13 @@ from cmkdlearn.embedding import Embedder
 from cmkdlearn.losses import KD, get_loss, kd
 from cmkdlearn.preprocessing import ModalitySelector
 from cmkdlearn.students import MultiTeacherDistiller
-from cmkdlearn.teachers import TeacherEnsemble, UnimodalTeacher, WordNetRelaxedTeacher
+from cmkdlearn.teachers import (
+    PrecomputedTeacher,
+    PretrainedTeacher,
+    TeacherEnsemble,
+    UnimodalTeacher,
+    WordNetRelaxedTeacher,
+)
 
 rng = np.random.default_rng(0)
 IMAGES = rng.integers(256, size=(60, 8, 8, 3), dtype=np.uint8)  # channels last
@@ -110,7 +116,14 @@ def flat(classifier):
     return make_pipeline(FunctionTransformer(reds), classifier)
 
 
+def trained_elsewhere():
+    torch.manual_seed(0)
+    return PretrainedTeacher(nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(144, 3)),
+                             classes=[2, 0, 1], device="cpu")
+
+
 TEACHERS = {
+    "trained elsewhere": trained_elsewhere(),
     "network": network(),
     "ensemble": TeacherEnsemble([("a", network()), ("b", flat(LogisticRegression())), ("c", reader(Colours()))]),
     "scikit-learn": flat(LogisticRegression()),
@@ -155,6 +168,26 @@ def test_without_augmentation_it_is_the_clean_view(name, labels):
     assert not hasattr(same, "teacher_logits_") and clean.teacher_logits_.shape == (60, 3)
 
 
+def test_a_validation_set_of_ones_own():
+    teachers = [("t", network()), ("names", reader(Colours(), relaxed_proportion=0.5)), ("b", flat(GaussianNB()))]
+    params = {"loss": get_loss("kd") + get_loss("rkd"), "early_stopping": True}
+    clean, same = (student(teachers, teacher_view=view, **params).fit(IMAGES[:40], y[:40], X_val=IMAGES[40:], y_val=y[40:])
+                   for view in ("clean", "same"))
+    agree(same, clean)
+    for row, expected in zip(same.history_, clean.history_, strict=True):
+        assert row["valid_kd_loss"] == pytest.approx(expected["valid_kd_loss"], rel=1e-4)
+
+
+def test_samples_that_weigh_more():
+    weight = rng.integers(1, 4, size=60)
+    params = {"batch_size": -1, "max_epochs": 3, "module": nn.Sequential(nn.Flatten(), nn.Linear(192, 3))}
+    frozen = [("t", FrozenEstimator(network().fit(IMAGES, y)))]
+    weighed = student(frozen, augmentation=flip, teacher_view="same", **params).fit(IMAGES, FEW, sample_weight=weight)
+    again = np.repeat(np.arange(60), weight)
+    repeated = student(frozen, augmentation=flip, teacher_view="same", **params).fit(IMAGES[again], FEW[again])
+    agree(weighed, repeated)
+
+
 @pytest.mark.parametrize("name", [*TEACHERS, "names only"])
 def test_what_augmentation_does_to_the_student_it_does_to_the_teachers(name):
     """Flipping every batch is training on flipped images, which a frozen teacher is asked about."""
@@ -187,6 +220,14 @@ def test_features_and_maps_are_those_of_the_batch(loss):
     by_hand = student(teachers, loss=loss).fit(np.ascontiguousarray(IMAGES[:, :, ::-1]), FEW)
     # maps of the clean view are kept in half precision
     torch.testing.assert_close(weights(same), weights(by_hand), rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("name", TEACHERS)
+def test_features_are_those_that_it_encodes(name):
+    """Of a teacher that is shown class names, too: its features are those of relaxed text."""
+    clean, same = (student([("t", TEACHERS[name])], teacher_view=view, loss=get_loss("kd") + get_loss("fitnet"))
+                   .fit(IMAGES, FEW) for view in ("clean", "same"))
+    agree(same, clean)
 
 
 def test_what_a_loss_is_built_of_are_the_images_as_they_are():
@@ -444,7 +485,7 @@ class Untouched(ClassifierMixin, BaseEstimator):
         raise AssertionError("a teacher was asked")
 
 
-BOTH = SliceDict(image=IMAGES, sound=IMAGES[:, :, 0].reshape(60, -1).astype(float))
+BOTH = SliceDict(image=IMAGES, sound=IMAGES[:, :, 0].reshape(60, -1).astype(float), id=np.arange(60))
 
 
 @pytest.mark.parametrize(("teachers", "params", "X", "message"), [
@@ -461,6 +502,8 @@ BOTH = SliceDict(image=IMAGES, sound=IMAGES[:, :, 0].reshape(60, -1).astype(floa
      "Teacher 't' cannot be shown .* It reads all columns of X"),
     ([("t", make_pipeline(ModalitySelector("sound"), GaussianNB()))], {"modality": "image"}, BOTH,
      "(?s)Teacher 't' cannot be shown what the student sees. .*'sound'.* Use teacher_view='clean'"),
+    ([("t", PrecomputedTeacher(rng.normal(size=(60, 3)), classes=range(3), modality="id"))], {"modality": "image"}, BOTH,
+     "(?s)Teacher 't' cannot be shown what the student sees. .*'id'.* Use teacher_view='clean'"),
     ([("t", network(Corrected))], {"loss": "review"}, IMAGES, "'t' cannot be shown .* It has no feature maps of a batch"),
     ([("t", network(module=nn.Sequential(Net(), nn.Tanh())))],
      {"loss": "fitnet"}, IMAGES, "'t' cannot be shown .* no features: its network does not end in a linear layer"),

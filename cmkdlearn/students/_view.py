@@ -156,7 +156,7 @@ class _Network:
     """A network, which is fed tensors."""
 
     def __init__(self, name, teacher, student, X, read, needs):
-        self.teacher, self.module = teacher, teacher.net_.module_
+        self.teacher, self.module, self.needs = teacher, teacher.net_.module_, needs
         self.columns = class_columns(name, teacher, student.classes_)
         if hasattr(teacher, "reader_"):
             self.reading = teacher.reader_.follow(student.reader_, read.dtype)
@@ -172,10 +172,18 @@ class _Network:
 
     def __call__(self, X, shown):
         read = X if self.reading is None else self.reading(X)
-        fed = move(Bunch(**self.teacher._fed(read, shown)), self.teacher.net_.device)
-        output = self.teacher._output(self.module.eval(), fed)
+        fed = move(self.teacher._fed(read), self.teacher.net_.device)
+        if shown is None:
+            output = self._ask(fed)
+        else:
+            output = self._ask(Bunch(**{**fed, "shown": shown.to(fed.X.device)}))
+            if "features" in self.needs:  # encode is shown no label
+                output = output._replace(features=self._ask(fed).features)
         output = output._replace(logits=output.logits[:, self.columns])
         return output.map(lambda t: t.to(X.device))
+
+    def _ask(self, fed):
+        return self.teacher._output(self.module.eval(), fed)
 
 
 class _Ensemble:

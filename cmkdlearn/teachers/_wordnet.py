@@ -191,12 +191,12 @@ class WordNetRelaxedTeacher(TorchTeacher):
                 X = validate_data(self, X, reset=reset, allow_nd=True, dtype="numeric")
         return X
 
-    def _fed(self, X, shown=None):
-        """Return the embeddings of images, and the text that goes with them."""
+    def _fed(self, X):
+        """Return the embeddings of images, and the relaxed text that goes with them."""
         data = {"X": self._embed(X)}
         if self.use_text:
             data["relaxed"] = self._relaxed_text(data["X"])
-            data["shown"] = torch.full((len(X),), RELAXED) if shown is None else shown
+            data["shown"] = torch.full((len(X),), RELAXED)
         return data
 
     @property
