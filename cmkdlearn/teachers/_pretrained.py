@@ -161,8 +161,8 @@ class PretrainedTeacher(GivenTeacher):
                             "module of TorchScript, a program of torch.export, or the path of an "
                             "ONNX file.")
         if not (self.preprocess is None or callable(self.preprocess)):
-            raise TypeError(f"preprocess={self.preprocess!r} must be callable, from a batch to what "
-                            "the network reads.")
+            raise TypeError(f"preprocess={self.preprocess!r} must be callable, from a batch to "
+                            "what the network reads.")
         if self.batch_size != -1:
             check_number("batch_size", self.batch_size, low=1, integer=True)
         resolve_device(self.device)
