@@ -148,6 +148,8 @@ class PretrainedTeacher(GivenTeacher):
             data = self.reader_.read(X, owner=self, reset=True)
             check_consistent_length(data, y)
             self.module_ = self._build(data[:PROBED])
+            for name in ("feature_bank_", "feature_bank_labels_"):
+                vars(self).pop(name, None)  # another network may have had features
             if self._has_features:
                 self.feature_bank_, self.feature_bank_labels_ = self._ask(data)[1], y
         return self
