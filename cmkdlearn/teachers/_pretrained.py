@@ -149,7 +149,7 @@ class PretrainedTeacher(GivenTeacher):
             check_consistent_length(data, y)
             self.module_ = self._build(data[:PROBED])
             for name in ("feature_bank_", "feature_bank_labels_"):
-                vars(self).pop(name, None)  # another network may have had features
+                self.__dict__.pop(name, None)  # another network may have had features
             if self._has_features:
                 self.feature_bank_, self.feature_bank_labels_ = self._ask(data)[1], y
         return self
