@@ -82,8 +82,7 @@ def reading(teacher, X, modality):
         yield own
     except Exception as error:
         if isinstance(X, Mapping) and not isinstance(own, Mapping):
-            error.add_note(f"It was given modality={modality!r} of X, which the student reads. "
-                           f"{SELECTOR}")
+            error.add_note(f"It was given modality={modality!r} of X. {SELECTOR}")
         raise
 
 

@@ -138,6 +138,11 @@ def test_no_position_is_guessed():
 
 
 def test_the_unfitted_say_so():
+    failed = PrecomputedTeacher(z[:80], range(3), modality="id")
+    with pytest.raises(ValueError, match="10 ids"):
+        failed.fit(X, y)
+    with pytest.raises(NotFittedError):
+        failed.predict({"id": [0]})
     with pytest.raises(NotFittedError):
         PrecomputedTeacher(z, range(3), modality="id").predict(X)
 

@@ -30,7 +30,7 @@ from cmkdlearn.students import (
     MultiTeacherDistiller,
     UCMKDStudent,
 )
-from cmkdlearn.teachers import PretrainedTeacher, TeacherEnsemble
+from cmkdlearn.teachers import PretrainedTeacher, TeacherEnsemble, UnimodalTeacher
 
 fast = {"max_epochs": 2, "random_state": 0, "device": "cpu"}
 X, y = load_digits(return_X_y=True)
@@ -224,6 +224,11 @@ def test_a_failed_fit_leaves_the_teacher_as_it_was():
     with pytest.raises(ValueError, match="y holds"):
         t.fit(X[:, :3], y + 90)
     assert_array_equal(t.predict(X), expected)
+
+
+def test_a_second_fit_keeps_nothing_of_the_first():
+    t = teacher().fit(X, y).set_params(module=nn.Sequential(nn.Linear(64, 10), nn.Tanh())).fit(X, y)
+    assert not hasattr(t, "feature_bank_") and not hasattr(t, "feature_bank_labels_")
 
 
 def test_a_pickle_says_the_same():
@@ -420,6 +425,13 @@ def test_onnx_files_that_cannot_be_are_refused(onnx_file, tmp_path):
 
 # -------------------------------------------------------------------- other libraries' models
 
+def test_a_network_of_this_library_teaches_apart_from_its_estimator():
+    trained = UnimodalTeacher(**fast).fit(X, y)
+    t = teacher(trained.net_.module_).fit(X, y)
+    assert_array_equal(t.teaching_logits(X), trained.teaching_logits(X))
+    assert_array_equal(t.encode(X), trained.encode(X))
+
+
 def test_a_model_of_timm_teaches():
     timm = pytest.importorskip("timm")
     torch.manual_seed(0)
@@ -498,6 +510,13 @@ def test_memory_knows_networks_by_their_weights(tmp_path):
     other = clone(student).set_params(t=teacher(network(seed=1))).fit(X, y)
     assert kept() == 2
     assert_allclose(other.teacher_logits_, said(network(seed=1)), atol=1e-5)
+
+
+def test_memory_knows_what_stands_before_the_network():
+    def key(factor):
+        return content_hash(teacher(preprocess=lambda x: factor * x))
+
+    assert key(2) == key(2) != key(3)
 
 
 def test_a_grid_search_sets_its_parameters():

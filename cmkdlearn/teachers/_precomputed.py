@@ -5,6 +5,7 @@ from collections import Counter
 import numpy as np
 from sklearn.utils.validation import check_consistent_length
 
+from cmkdlearn._bridge.net import as_it_was
 from cmkdlearn.nn.data import as_array
 from cmkdlearn.nn.samples import is_dataset, select_modality
 from cmkdlearn.teachers._given import GivenTeacher, check_logits, refuse_probabilities
@@ -89,10 +90,11 @@ class PrecomputedTeacher(GivenTeacher):
         -------
         self
         """
-        self._learn_classes()
-        y = self._check_labels(X, y)
-        check_consistent_length(self._part(X, fitting=True), y)
-        refuse_probabilities(self._given(X), self._source if self.logits is None else "logits")
+        with as_it_was(self):
+            self._learn_classes()
+            y = self._check_labels(X, y)
+            check_consistent_length(self._part(X, fitting=True), y)
+            refuse_probabilities(self._given(X), self._source if self.logits is None else "logits")
         return self
 
     def __sklearn_is_fitted__(self):

@@ -148,6 +148,8 @@ class PretrainedTeacher(GivenTeacher):
             data = self.reader_.read(X, owner=self, reset=True)
             check_consistent_length(data, y)
             self.module_ = self._build(data[:PROBED])
+            for name in ("feature_bank_", "feature_bank_labels_"):
+                self.__dict__.pop(name, None)  # another network may have had features
             if self._has_features:
                 self.feature_bank_, self.feature_bank_labels_ = self._ask(data)[1], y
         return self
@@ -161,8 +163,8 @@ class PretrainedTeacher(GivenTeacher):
                             "module of TorchScript, a program of torch.export, or the path of an "
                             "ONNX file.")
         if not (self.preprocess is None or callable(self.preprocess)):
-            raise TypeError(f"preprocess={self.preprocess!r} must be callable, from a batch to what "
-                            "the network reads.")
+            raise TypeError(f"preprocess={self.preprocess!r} must be callable, from a batch to "
+                            "what the network reads.")
         if self.batch_size != -1:
             check_number("batch_size", self.batch_size, low=1, integer=True)
         resolve_device(self.device)
