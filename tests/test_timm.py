@@ -57,7 +57,7 @@ def test_networks_of_one_size_are_made_for_that_of_the_data(name, size):
 
 @pytest.mark.parametrize(("name", "size", "message"), [
     ("vit_tiny_patch16_224", (28, 28), "cuts images into patches of 16 x 16, which do not fill 28 x 28: .* module__patch_size"),
-    ("inception_v3", (32, 32), r"cannot read images of 3 x 32 x 32: .* It was made for 3 x 299 x 299; resize X"),
+    ("inception_v3", (32, 32), r"cannot read images of 3 x 32 x 32: .* It was made for 3 x 299 x 299. Resize X"),
 ])
 def test_what_cannot_be_read_is_refused_by_name(name, size, message):
     with pytest.raises(ValueError, match=f"module='{name}' {message}"):

@@ -227,14 +227,15 @@ def _timm_encoder(name, X, **kwargs):
 
     size, cfg = tuple(X.shape[2:]), timm.get_pretrained_cfg(name)
     kwargs = {"num_classes": 0, "in_chans": X.shape[1], **kwargs}
-    if not cfg.fixed_input_size or size == cfg.input_size[1:] or "img_size" in kwargs:
+    if cfg is None or not cfg.fixed_input_size or size == cfg.input_size[1:] \
+            or "img_size" in kwargs:
         return timm.create_model(name, **kwargs)
     try:
         encoder = timm.create_model(name, img_size=size, **kwargs)
     except TypeError:  # some have the one size only
         return timm.create_model(name, **kwargs)
-    patch = getattr(getattr(encoder, "patch_embed", None), "patch_size", None)
-    if patch and (size[0] % patch[0] or size[1] % patch[1]):
+    patch = timm.layers.to_2tuple(getattr(getattr(encoder, "patch_embed", None), "patch_size", 1))
+    if size[0] % patch[0] or size[1] % patch[1]:
         raise ValueError(f"module={name!r} cuts images into patches of {patch[0]} x {patch[1]}, "
                          f"which do not fill {size[0]} x {size[1]}: resize X, or pass "
                          "module__patch_size.")
@@ -252,8 +253,12 @@ def _weights_in(path, name):
     except Exception as error:  # unpickling fails in many ways
         raise ValueError(f"module__checkpoint_path={str(path)!r} cannot be read as tensors by "
                          f"name, as torch.save and safetensors write them: {error}") from error
-    heads = timm.get_pretrained_cfg(name).classifier or ()
-    heads = (heads,) if isinstance(heads, str) else heads
+    cfg = timm.get_pretrained_cfg(name)
+    if cfg is None:
+        raise ValueError(f"module={name!r} does not say where its head is, so that "
+                         "module__checkpoint_path cannot leave it out. Load the weights yourself, "
+                         "and pass the torch.nn.Module.")
+    heads = {cfg.classifier} if isinstance(cfg.classifier, str) else {*(cfg.classifier or ())}
     return {"state_dict": {key: value for key, value in weights.items()
                            if key.rpartition(".")[0] not in heads},
             "num_classes": 0, "label_offset": 0}
@@ -279,10 +284,12 @@ def _n_features(name, encoder, images):
             # eval mode of a copy: batch statistics untouched
             features = copy.deepcopy(encoder).eval()(images)
         except Exception as error:
+            made_for = getattr(encoder, "pretrained_cfg", {}).get("input_size", ())
             raise ValueError(
-                f"module={name!r} cannot read images of {size}: {error}. It was made for "
-                f"{' x '.join(map(str, encoder.pretrained_cfg['input_size']))}; resize X, or look "
-                "for what the model takes, as module__img_size or module__patch_size.") from error
+                f"module={name!r} cannot read images of {size}: {error}. "
+                + f"It was made for {' x '.join(map(str, made_for))}. " * bool(made_for)
+                + "Resize X, or pass what the model takes for its size, as module__img_size or "
+                "module__patch_size.") from error
     if not isinstance(features, torch.Tensor) or features.ndim != 2:
         raise ValueError(f"module={name!r} makes no vector of an image, which a head could read.")
     return features.shape[1]
