@@ -203,7 +203,8 @@ def _timm_classifier(name, X, kind, n_classes, /, pretrained=False, checkpoint_p
         raise ValueError(f'module={name!r} is neither "auto" nor a timm model such as '
                          f"{', '.join(near)}.")
     if checkpoint_path is not None:
-        kwargs["pretrained_cfg_overlay"] = _weights_in(checkpoint_path, name)
+        kwargs["pretrained_cfg_overlay"] = {**kwargs.get("pretrained_cfg_overlay", {}),
+                                            **_weights_in(checkpoint_path, name)}
     try:
         encoder = _timm_encoder(name, X, pretrained=trained, **kwargs)
     except RuntimeError as error:
@@ -211,6 +212,8 @@ def _timm_classifier(name, X, kind, n_classes, /, pretrained=False, checkpoint_p
             raise
         raise ValueError(f"module__checkpoint_path={str(checkpoint_path)!r} does not hold the "
                          f"weights of module={name!r}: {str(error)[:500]}") from error
+    if checkpoint_path is not None:
+        del encoder.pretrained_cfg["state_dict"]  # which would be pickled with it
     if small:
         # the stem for small images of He et al. (2016), section 4.2: 3 x 3, no early pooling
         encoder.conv1 = nn.Conv2d(X.shape[1], 64, 3, padding=1, bias=False)
@@ -291,7 +294,8 @@ def _n_features(name, encoder, images):
                 + "Resize X, or pass what the model takes for its size, as module__img_size or "
                 "module__patch_size.") from error
     if not isinstance(features, torch.Tensor) or features.ndim != 2:
-        raise ValueError(f"module={name!r} makes no vector of an image, which a head could read.")
+        raise ValueError(f"module={name!r} makes no vector of an image, which a head could read; "
+                         'pass module__global_pool="avg", where the model takes it.')
     return features.shape[1]
 
 
