@@ -62,6 +62,11 @@ def test_the_rate_of_every_step():
     np.testing.assert_array_equal(rates(fit())[:, 0], 0.01)
 
 
+def test_all_steps_may_rise():
+    expected = 0.01 * (np.arange(STEPS) + 1) / STEPS
+    np.testing.assert_allclose(rates(fit(schedule="cosine", warmup=0.99))[:, 0], expected, rtol=1e-12)
+
+
 def test_without_warmup_it_is_torchs():
     optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=0.01)
     schedule, expected = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=STEPS), []
