@@ -13,7 +13,7 @@ from cmkdlearn.nn.modules import build_classifier
 from cmkdlearn.teachers import UnimodalTeacher
 
 # No classifiers by themselves: they make a token of each place.
-REFUSED = {"gemma4_vit_167m_enc", "gemma4_vit_570m_enc", "deepseek_vit_412m_enc"}
+REFUSED = {name for name in timm.list_models() if name.endswith("_enc")}
 # What stands between the pooled features and the head, or how the size of images is told, differs.
 KINDS = ["mobilenetv3_small_050", "mobilenetv4_conv_small_035", "ghostnet_050", "lcnet_050", "hgnetv2_b0",
          "efficientvit_b0", "deit_tiny_distilled_patch16_224", "levit_conv_128s", "swin_tiny_patch4_window7_224",
