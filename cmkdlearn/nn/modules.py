@@ -289,7 +289,7 @@ def _n_features(name, encoder, images):
         except Exception as error:
             made_for = getattr(encoder, "pretrained_cfg", {}).get("input_size", ())
             raise ValueError(
-                f"module={name!r} cannot read images of {size}: {error}. "
+                f"module={name!r} cannot read images of {size}: {str(error).rstrip('.')}. "
                 + f"It was made for {' x '.join(map(str, made_for))}. " * bool(made_for)
                 + "Resize X, or pass what the model takes for its size, as module__img_size or "
                 "module__patch_size.") from error
