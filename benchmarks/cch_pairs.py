@@ -44,7 +44,8 @@ def run(X, y, seed, memory):
     train, test = train_test_split(np.arange(len(y)), train_size=N_TRAIN, stratify=y,
                                    random_state=seed)
     known, new = take(X, train), take(X, test)
-    training = {"max_epochs": EPOCHS, "lr": LR, "random_state": seed, "device": "cpu"}
+    training = {"max_epochs": EPOCHS, "batch_size": 128, "lr": LR, "random_state": seed,
+                "device": "cpu"}
     teachers = {name: UnimodalTeacher(modality=name, **training).fit(known, y[train])
                 for name in X}
     plain = {name: MultiTeacherDistiller(modality=name, **training).fit(known, y[train])
@@ -58,7 +59,8 @@ def run(X, y, seed, memory):
     for criterion in CRITERIA:
         for student in X:
             selector = CCHSelector(student=student, criterion=criterion, n_repeats=2,
-                                   network=UnimodalTeacher(max_epochs=EPOCHS, lr=LR, device="cpu"),
+                                   network=UnimodalTeacher(max_epochs=EPOCHS, batch_size=128, lr=LR,
+                                                           device="cpu"),
                                    random_state=seed, memory=memory).fit(known, y[train])
             for teacher, value in selector.evidence_.items():
                 evidence[criterion, teacher, student] = value

@@ -32,16 +32,18 @@ def main():
     with tempfile.TemporaryDirectory() as cache:
         embedder = ConSEEmbedder(memory=cache)
         embedder.transform(X), encode_prompts(embedder, nouns, ["{}"])
-        wordnet = WordNetRelaxedTeacher(embedder, nouns=nouns, templates=["{}"])
+        wordnet = WordNetRelaxedTeacher(embedder, nouns=nouns, templates=["{}"], max_epochs=20,
+                                        batch_size=128)
         proportions, weights = [0.0, 0.2, 0.5, 0.8, 1.0], [0.5, 1.0, 2.0]
 
         def search(memory, proportions, temperatures, width, epochs):
             augmented = [(kind, UnimodalTeacher(SmallConvNet, augmentation=kind,
-                                                module__width=width, max_epochs=epochs))
+                                                module__width=width, max_epochs=epochs,
+                                                batch_size=128))
                          for kind in ("strong", "weak")]
             student = MultiTeacherDistiller(
                 [("image", TeacherEnsemble(augmented)), ("wordnet", wordnet)], memory=memory,
-                module=SmallConvNet, max_epochs=epochs, random_state=SEED)
+                module=SmallConvNet, max_epochs=epochs, batch_size=128, random_state=SEED)
             grid = {"wordnet__relaxed_proportion": proportions, "lambda_kd": weights,
                     "temperature": temperatures}
             return GridSearchCV(student, grid, cv=3).fit(X, y)

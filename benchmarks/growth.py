@@ -43,7 +43,7 @@ def task(name, size):
     n = size if axis == "samples" else 4000
     n_classes = size if axis == "classes" else 10
     X, y = rng.normal(size=(n, WIDTH)).astype(np.float32), np.arange(n) % n_classes
-    training = {"max_epochs": 2, "random_state": SEED, "device": "cpu"}
+    training = {"max_epochs": 2, "batch_size": 128, "random_state": SEED, "device": "cpu"}
     if estimator == "MultiTeacherDistiller.fit":
         teacher = UnimodalTeacher(**training).fit(X, y)
         teachers = [(f"t{i}", FrozenEstimator(teacher))
@@ -67,7 +67,8 @@ def task(name, size):
                                           random_state=SEED)
     views = {"a": X[:, :32], "b": X[:, 32:]}
     return lambda: CCHSelector(student="a", n_repeats=2, random_state=SEED,
-                               network=UnimodalTeacher(max_epochs=2, device="cpu")).fit(views, y)
+                               network=UnimodalTeacher(max_epochs=2, batch_size=128, device="cpu")
+                               ).fit(views, y)
 
 
 def measure(name, size):

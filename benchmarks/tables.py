@@ -211,7 +211,8 @@ def toy_sets():
     return _csv_table(head, rows) + (
         "\nAccuracy by default, mean ± standard error of five times two folds, and time of ``fit`` "
         "on one thread. The defaults of ``max_epochs`` and ``batch_size`` were chosen from "
-        f"{len(chosen)} settings on {tuning['sets']} other sets:\n\n") + _csv_table(
+        f"{len(chosen)} settings on {tuning['sets']} other sets, of which the MLP read "
+        "standardised columns:\n\n") + _csv_table(
         ["setting", "within a standard error of the MLP, or better", "mean difference",
          "median time, in units of the MLP's", "greatest"], chosen) + (
         f"\nMeasured by ``benchmarks/toy_sets.py`` on {report['device']}.\n")

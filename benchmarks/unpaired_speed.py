@@ -42,7 +42,8 @@ def student(network, **params):
     """Return a student that has seen one batch, of a teacher with equally wide features."""
     width = 512 if network == "resnet18" else 256
     X, y = data("mlp", 10)
-    teacher = UnimodalTeacher(module__hidden=(width,), max_epochs=1, random_state=SEED).fit(X, y)
+    teacher = UnimodalTeacher(module__hidden=(width,), max_epochs=1, batch_size=BATCH,
+                              random_state=SEED).fit(X, y)
     X, y = data(network, 1)
     module = {"module": "resnet18"} if network == "resnet18" else {}
     return UCMKDStudent(FrozenEstimator(teacher), **module, batch_size=BATCH,

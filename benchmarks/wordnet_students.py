@@ -30,7 +30,8 @@ TRAINING = dict(max_epochs=15, batch_size=64, lr=3e-3)
 
 def teachers(name, embedder, nouns):
     def read(**text):
-        return WordNetRelaxedTeacher(embedder, nouns=nouns, templates=["{}"], max_epochs=30, **text)
+        return WordNetRelaxedTeacher(embedder, nouns=nouns, templates=["{}"], max_epochs=30,
+                                     batch_size=128, **text)
 
     T_m = TeacherEnsemble([(kind, UnimodalTeacher(SmallConvNet, augmentation=kind, **TRAINING))
                            for kind in ("strong", "weak")])

@@ -47,8 +47,9 @@ from cmkdlearn.nn.samples import check_same_order, drop_weightless, labels_of, t
 
 __all__ = ["TorchClassifier", "TorchEstimator", "TorchTeacher", "as_teacher"]
 
-# What max_epochs and batch_size="auto" come to at least, as benchmarks/toy_sets.py chose it.
-LEAST_EPOCHS, LEAST_STEPS, LEAST_BATCH = 20, 120, 16
+# What max_epochs and batch_size="auto" come to, as benchmarks/toy_sets.py chose it.
+LEAST_EPOCHS, LEAST_STEPS = 20, 140
+LEAST_BATCH, BATCHES = 20, 30
 
 
 class TorchEstimator(RoutedParams):
@@ -63,11 +64,11 @@ class TorchEstimator(RoutedParams):
     modality : str or list, default=None
         What the network reads, where ``X`` is a dict of modalities, or the columns of one table.
     max_epochs : int or "auto", default="auto"
-        Passes over the training data. "auto": 20, or more where these would be fewer than 120
+        Passes over the training data. "auto": 20, or more where these would be fewer than 140
         steps.
     batch_size : int or "auto", default="auto"
-        Samples a step; -1 takes all at once. "auto": a tenth of the samples, but at least 16 and
-        at most 128.
+        Samples a step; -1 takes all at once. "auto": a thirtieth of the samples, but at least
+        20 and at most 128.
     lr : float, default=1e-3
         Learning rate.
     schedule : {None, "cosine"}, default=None
@@ -331,7 +332,7 @@ class TorchEstimator(RoutedParams):
         """Return the epochs, and the samples of a step, of a training on ``n`` samples."""
         epochs, size = self.max_epochs, self.batch_size
         if size == "auto":
-            size = min(max(n // 10, LEAST_BATCH), ROWS_AT_ONCE)
+            size = min(max(n // BATCHES, LEAST_BATCH), ROWS_AT_ONCE)
         if epochs == "auto":
             steps = 1 if size == -1 else math.ceil(n / size)
             epochs = max(LEAST_EPOCHS, math.ceil(LEAST_STEPS / steps))

@@ -44,7 +44,7 @@ print({name: part.shape for name, part in X.items()})
 # more with the student's than the student's does with the labels. (The last term is at most ln 2
 # here, with two classes: the smaller it is, the more easily any teacher passes.)
 
-network = UnimodalTeacher(max_epochs=30, device="cpu")
+network = UnimodalTeacher(max_epochs=30, batch_size=128, device="cpu")
 selector = CCHSelector(student=student, network=network, random_state=0).fit(X, y)
 print(f"I(student; labels) = {selector.mi_student_label_:.2f} nats")
 for name in selector.ranking_:
@@ -65,10 +65,10 @@ CCHDisplay.from_estimator(permuted.fit(X, y))
 
 gains = {name: [] for name in selector.ranking_}
 for seed in range(6):
-    training = {"modality": student, "max_epochs": 30, "random_state": seed, "device": "cpu"}
+    training = {"modality": student, "max_epochs": 30, "batch_size": 128, "random_state": seed, "device": "cpu"}
     plain = MultiTeacherDistiller(**training).fit(X, y).score(X_test, y_test)
     for name in gains:
-        teacher = UnimodalTeacher(modality=name, max_epochs=30, device="cpu")
+        teacher = UnimodalTeacher(modality=name, max_epochs=30, batch_size=128, device="cpu")
         taught = MultiTeacherDistiller([("teacher", teacher)], **training).fit(X, y)
         gains[name].append(taught.score(X_test, y_test) - plain)
 

@@ -34,7 +34,7 @@ NAMES = np.array(["cat", "dog", "eel"])
 
 
 def tiny(**params):
-    return UnimodalTeacher(**{"max_epochs": 3, "module__hidden": (8,), "lr": 0.01, "device": "cpu",
+    return UnimodalTeacher(**{"max_epochs": 3, "batch_size": 128, "module__hidden": (8,), "lr": 0.01, "device": "cpu",
                               "random_state": 0, **params})
 
 

@@ -5,6 +5,7 @@ import sys
 
 import numpy as np
 import pytest
+from skorch.callbacks import Callback
 
 from cmkdlearn._bridge import progress
 from cmkdlearn.students import MultiTeacherDistiller
@@ -62,6 +63,27 @@ def test_a_fit_without_stderr_is_silent(monkeypatch):
 def test_a_line_an_epoch_on_request(monkeypatch, capsys):
     assert watch(monkeypatch, 5, Terminal(), verbose=1) == []
     assert len(capsys.readouterr().out.splitlines()) == 2 + 4
+
+
+def test_a_sink_of_ones_own_hears_each_epoch():
+    heard = []
+    UnimodalTeacher(**TRAINING, callbacks__print_log__sink=heard.append).fit(X, y)
+    assert len(heard) == 2 + 4
+
+
+def test_what_goes_on_is_told_what_is_left(monkeypatch, tmp_path):
+    """A training that was killed after two epochs of four has six steps to go, not twelve."""
+    class Kill(Callback):
+        def on_batch_end(self, net, training, **kwargs):
+            if len(net.history) == 3 and not tmp_path.joinpath("killed").exists():
+                tmp_path.joinpath("killed").touch()
+                raise SystemExit
+
+    params = {"checkpoint": tmp_path / "state", "callbacks": [Kill()]}
+    with pytest.raises(SystemExit):
+        watch(monkeypatch, 0, Terminal(), **params)
+    assert watch(monkeypatch, 5, Terminal(), **params)[0] == \
+        "UnimodalTeacher: 2 epochs on cpu, about 25 s left. verbose=0 is silent."
 
 
 @pytest.mark.parametrize(("seconds", "spelled"), [(59, "about 59 s"), (89.9, "about 90 s"), (90, "about 2 min"),

@@ -56,10 +56,14 @@ def test_the_rate_of_every_step():
     expected = np.where(k < rising, 0.01 * (k + 1) / rising, cosine(k, rising, STEPS))
     fitted = fit(schedule="cosine", warmup=0.2)
     np.testing.assert_allclose(rates(fitted)[:, 0], expected, rtol=1e-12)
-    noted = [batch["event_lr"] for epoch in fitted.history_ for batch in epoch["batches"]]
-    np.testing.assert_allclose(noted, expected, rtol=1e-12)
+    np.testing.assert_allclose(np.ravel(fitted.history_[:, "batches", :, "event_lr"]), expected, rtol=1e-12)
     np.testing.assert_allclose(rates(fit(warmup=0.2))[:, 0], np.minimum(0.01 * (k + 1) / rising, 0.01))
     np.testing.assert_array_equal(rates(fit())[:, 0], 0.01)
+
+
+def test_all_steps_may_rise():
+    expected = 0.01 * (np.arange(STEPS) + 1) / STEPS
+    np.testing.assert_allclose(rates(fit(schedule="cosine", warmup=0.99))[:, 0], expected, rtol=1e-12)
 
 
 def test_without_warmup_it_is_torchs():

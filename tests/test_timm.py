@@ -1,5 +1,7 @@
 """Every network of timm builds, or is refused by name with the reason; weights come from files."""
 
+import pickle
+
 import numpy as np
 import pytest
 import timm
@@ -10,8 +12,8 @@ from torch import nn
 from cmkdlearn.nn.modules import build_classifier
 from cmkdlearn.teachers import UnimodalTeacher
 
-# No classifiers: they make a token of each place.
-REFUSED = {name for name in timm.list_models("gemma4_vit*")}
+# No classifiers by themselves: they make a token of each place.
+REFUSED = {name for name in timm.list_models() if name.endswith("_enc")}
 # What stands between the pooled features and the head, or how the size of images is told, differs.
 KINDS = ["mobilenetv3_small_050", "mobilenetv4_conv_small_035", "ghostnet_050", "lcnet_050", "hgnetv2_b0",
          "efficientvit_b0", "deit_tiny_distilled_patch16_224", "levit_conv_128s", "swin_tiny_patch4_window7_224",
@@ -57,11 +59,17 @@ def test_networks_of_one_size_are_made_for_that_of_the_data(name, size):
 
 @pytest.mark.parametrize(("name", "size", "message"), [
     ("vit_tiny_patch16_224", (28, 28), "cuts images into patches of 16 x 16, which do not fill 28 x 28: .* module__patch_size"),
-    ("inception_v3", (32, 32), r"cannot read images of 3 x 32 x 32: .* It was made for 3 x 299 x 299; resize X"),
+    ("inception_v3", (32, 32), r"cannot read images of 3 x 32 x 32: .* It was made for 3 x 299 x 299. Resize X"),
 ])
 def test_what_cannot_be_read_is_refused_by_name(name, size, message):
     with pytest.raises(ValueError, match=f"module='{name}' {message}"):
         build(name, size)
+
+
+def test_a_network_that_makes_tokens_is_refused_with_what_would_do():
+    with pytest.raises(ValueError, match='makes no vector of an image.*module__global_pool="avg"'):
+        build("gemma4_vit_167m_enc", (96, 96))
+    assert build("gemma4_vit_167m_enc", (96, 96), global_pool="avg")[1].head.out_features == 5
 
 
 def test_a_patch_size_of_the_users_own():
@@ -102,6 +110,8 @@ def test_weights_of_a_file(file, trained):
     assert expected.keys() - state.keys() == {"fc.weight", "fc.bias"}
     assert all(torch.equal(value, expected[key]) for key, value in state.items())
     assert network.head.weight.shape == (7, trained.num_features)
+    plain = build_classifier("test_resnet", images, "image", 7)
+    assert len(pickle.dumps(network)) < 1.01 * len(pickle.dumps(plain))  # the weights are there once
     torch.testing.assert_close(network.preprocess.mean.flatten(), of_cfg("test_resnet", "mean"))
     torch.testing.assert_close(network.preprocess.std.flatten(), of_cfg("test_resnet", "std"))
 
@@ -147,6 +157,14 @@ def test_published_weights_of_a_file(tmp_path):
     teacher.fit(images.numpy(), [0, 1] * 3)
     encoder = teacher.net_.module_.encoder
     assert all(torch.equal(value, weights[name]) for name, value in encoder.named_parameters())
+
+
+def test_mean_and_standard_deviation_of_ones_own(trained, tmp_path):
+    torch.save(trained.state_dict(), tmp_path / "file.pth")
+    network = build_classifier("test_resnet", images, "image", 7, checkpoint_path=tmp_path / "file.pth",
+                               pretrained_cfg_overlay={"mean": (0.1, 0.2, 0.3), "std": (0.4, 0.5, 0.6)})
+    torch.testing.assert_close(network.preprocess.mean.flatten(), torch.tensor([0.1, 0.2, 0.3]))
+    torch.testing.assert_close(network.preprocess.std.flatten(), torch.tensor([0.4, 0.5, 0.6]))
 
 
 def test_another_networks_weights_are_refused(trained, tmp_path):

@@ -253,7 +253,7 @@ def test_inner_steps_leave_batch_statistics_alone(narrow):
     def statistics(**params):
         student = UCMKDStudent(FrozenEstimator(narrow), module=Normalised, bilevel=True, lr=0.0,
                                inner_lr=1e-8, lambda_fa=1.0, lambda_la=1.0, device="cpu",
-                               random_state=0, max_epochs=2, **params)
+                               random_state=0, max_epochs=2, batch_size=128, **params)
         return student.fit(LOWER[FEW], y[FEW]).net_.module_.encoder.body[1]
     one, many = statistics(), statistics(fa_steps=3, la_steps=2)
     assert one.num_batches_tracked == many.num_batches_tracked == 4

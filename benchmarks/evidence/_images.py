@@ -54,7 +54,7 @@ def reader(data, settings, seed, **text):
     """Return T_x, which reads image and text."""
     return WordNetRelaxedTeacher(ConSEEmbedder(memory=".cache/cmkdlearn"), nouns=data.nouns,
                                  templates=["{}"], max_epochs=settings["teacher_epochs"],
-                                 random_state=seed, **text)
+                                 batch_size=128, random_state=seed, **text)
 
 
 def ensemble(data, settings, seed):

@@ -38,7 +38,8 @@ def run(seed, settings, data, pair):
     X = {name: X[name] for name in pair}
     train, test = (np.arange(n), np.arange(n, len(y))) if n else train_test_split(
         np.arange(len(y)), train_size=settings["uci_train"], stratify=y, random_state=seed)
-    training = {"max_epochs": settings["epochs"], "lr": settings["lr"], "device": "cpu"}
+    training = {"max_epochs": settings["epochs"], "batch_size": 128, "lr": settings["lr"],
+                "device": "cpu"}
     selector = CCHSelector(student=pair[0], n_repeats=settings["repeats"], random_state=seed,
                            network=UnimodalTeacher(**training))
     scores = {}

@@ -61,8 +61,8 @@ def run(seed, settings, data, noise):
         part.mean(axis=0), part.std(axis=0), part.shape).astype(part.dtype)
         for name, part in X.items()} if noise else {}
     known, new = take({**X, **noisy}, train), take({**X, **noisy}, test)
-    training = {"max_epochs": settings["epochs"], "lr": settings["lr"], "random_state": seed,
-                "device": "cpu"}
+    training = {"max_epochs": settings["epochs"], "batch_size": 128, "lr": settings["lr"],
+                "random_state": seed, "device": "cpu"}
 
     def teacher_of(name):
         return f"{name}, noisy" if noise else name

@@ -27,7 +27,7 @@ class Progress(PrintLog):
         self.told_ = False
         self.begun_, self.done_ = time.monotonic(), 0
         if self.watched_:
-            self.steps_ = net.max_epochs * len(net.get_iterator(X[0], training=True))
+            self.batches_ = len(net.get_iterator(X[0], training=True))
 
     def on_batch_end(self, net, training=False, **kwargs):
         """Tell of a training that takes long, as soon as it shows."""
@@ -37,7 +37,7 @@ class Progress(PrintLog):
         elapsed = time.monotonic() - self.begun_
         if elapsed < FIRST_LOOK:
             return
-        left = elapsed / self.done_ * (self.steps_ - self.done_)
+        left = elapsed / self.done_ * (net.max_epochs * self.batches_ - self.done_)
         if elapsed + left > PATIENCE:
             self.told_ = True
             _say(f"{type(net.method).__name__}: {net.max_epochs} epochs on {net.device}, "
@@ -45,7 +45,7 @@ class Progress(PrintLog):
 
     def on_epoch_end(self, net, **kwargs):
         """Print the epoch's line."""
-        if net.verbose or self.told_:
+        if net.verbose or self.told_ or self.sink is not print:
             super().on_epoch_end(net, **kwargs)
 
     def _sink(self, text, verbose):

@@ -43,7 +43,7 @@ class Schedule(Callback):
     def on_train_begin(self, net, X=None, **kwargs):
         """Begin anew, with the rates that the groups of parameters have."""
         steps = net.max_epochs * len(net.get_iterator(X[0], training=True))
-        share = Share(steps, math.ceil(self.warmup * steps), self.shape == "cosine")
+        share = Share(steps, round(self.warmup * steps), self.shape == "cosine")
         self.lr_scheduler_ = LambdaLR(net.optimizer_, share)
         self.batch_idx_ = 0
 
@@ -73,5 +73,5 @@ class Share:
             return (step + 1) / self.rising
         if not self.falls:
             return 1.0
-        done = (step - self.rising) / (self.steps - self.rising)
-        return (1 + math.cos(math.pi * min(done, 1))) / 2
+        done = (step - self.rising) / max(self.steps - self.rising, 1)
+        return (1 + math.cos(math.pi * done)) / 2

@@ -216,7 +216,8 @@ def _timm_classifier(name, X, kind, n_classes, weight, /, pretrained=False, chec
         raise ValueError(f'module={name!r} is neither "auto" nor a timm model such as '
                          f"{', '.join(near)}.")
     if checkpoint_path is not None:
-        kwargs["pretrained_cfg_overlay"] = _weights_in(checkpoint_path, name)
+        kwargs["pretrained_cfg_overlay"] = {**kwargs.get("pretrained_cfg_overlay", {}),
+                                            **_weights_in(checkpoint_path, name)}
     try:
         encoder = _timm_encoder(name, X, pretrained=trained, **kwargs)
     except RuntimeError as error:
@@ -224,6 +225,8 @@ def _timm_classifier(name, X, kind, n_classes, weight, /, pretrained=False, chec
             raise
         raise ValueError(f"module__checkpoint_path={str(checkpoint_path)!r} does not hold the "
                          f"weights of module={name!r}: {str(error)[:500]}") from error
+    if checkpoint_path is not None:
+        del encoder.pretrained_cfg["state_dict"]  # which would be pickled with it
     if small:
         # the stem for small images of He et al. (2016), section 4.2: 3 x 3, no early pooling
         encoder.conv1 = nn.Conv2d(X.shape[1], 64, 3, padding=1, bias=False)
@@ -240,14 +243,15 @@ def _timm_encoder(name, X, **kwargs):
 
     size, cfg = tuple(X.shape[2:]), timm.get_pretrained_cfg(name)
     kwargs = {"num_classes": 0, "in_chans": X.shape[1], **kwargs}
-    if not cfg.fixed_input_size or size == cfg.input_size[1:] or "img_size" in kwargs:
+    if cfg is None or not cfg.fixed_input_size or size == cfg.input_size[1:] \
+            or "img_size" in kwargs:
         return timm.create_model(name, **kwargs)
     try:
         encoder = timm.create_model(name, img_size=size, **kwargs)
     except TypeError:  # some have the one size only
         return timm.create_model(name, **kwargs)
-    patch = getattr(getattr(encoder, "patch_embed", None), "patch_size", None)
-    if patch and (size[0] % patch[0] or size[1] % patch[1]):
+    patch = timm.layers.to_2tuple(getattr(getattr(encoder, "patch_embed", None), "patch_size", 1))
+    if size[0] % patch[0] or size[1] % patch[1]:
         raise ValueError(f"module={name!r} cuts images into patches of {patch[0]} x {patch[1]}, "
                          f"which do not fill {size[0]} x {size[1]}: resize X, or pass "
                          "module__patch_size.")
@@ -265,8 +269,12 @@ def _weights_in(path, name):
     except Exception as error:  # unpickling fails in many ways
         raise ValueError(f"module__checkpoint_path={str(path)!r} cannot be read as tensors by "
                          f"name, as torch.save and safetensors write them: {error}") from error
-    heads = timm.get_pretrained_cfg(name).classifier or ()
-    heads = (heads,) if isinstance(heads, str) else heads
+    cfg = timm.get_pretrained_cfg(name)
+    if cfg is None:
+        raise ValueError(f"module={name!r} does not say where its head is, so that "
+                         "module__checkpoint_path cannot leave it out. Load the weights yourself, "
+                         "and pass the torch.nn.Module.")
+    heads = {cfg.classifier} if isinstance(cfg.classifier, str) else {*(cfg.classifier or ())}
     return {"state_dict": {key: value for key, value in weights.items()
                            if key.rpartition(".")[0] not in heads},
             "num_classes": 0, "label_offset": 0}
@@ -292,12 +300,15 @@ def _n_features(name, encoder, images):
             # eval mode of a copy: batch statistics untouched
             features = copy.deepcopy(encoder).eval()(images)
         except Exception as error:
+            made_for = getattr(encoder, "pretrained_cfg", {}).get("input_size", ())
             raise ValueError(
-                f"module={name!r} cannot read images of {size}: {error}. It was made for "
-                f"{' x '.join(map(str, encoder.pretrained_cfg['input_size']))}; resize X, or look "
-                "for what the model takes, as module__img_size or module__patch_size.") from error
+                f"module={name!r} cannot read images of {size}: {str(error).rstrip('.')}. "
+                + f"It was made for {' x '.join(map(str, made_for))}. " * bool(made_for)
+                + "Resize X, or pass what the model takes for its size, as module__img_size or "
+                "module__patch_size.") from error
     if not isinstance(features, torch.Tensor) or features.ndim != 2:
-        raise ValueError(f"module={name!r} makes no vector of an image, which a head could read.")
+        raise ValueError(f"module={name!r} makes no vector of an image, which a head could read; "
+                         'pass module__global_pool="avg", where the model takes it.')
     return features.shape[1]
 
 

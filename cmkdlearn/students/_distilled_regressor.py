@@ -72,9 +72,8 @@ class DistilledRegressor(RegressorMixin, TorchEstimator, TeacherComposition):
     >>> from cmkdlearn.datasets import make_gaussian_modalities
     >>> from cmkdlearn.students import DistilledRegressor
     >>> X, y = make_gaussian_modalities(1000, 1, rho_ts=0.8, rho_ty=0.9, rho_sy=0.8, random_state=0)
-    >>> teacher = DistilledRegressor(modality="teacher", lr=0.01, random_state=0)
-    >>> student = DistilledRegressor([("teacher", teacher)], modality="student", lr=0.01,
-    ...                              random_state=0)
+    >>> teacher = DistilledRegressor(modality="teacher", random_state=0)
+    >>> student = DistilledRegressor([("teacher", teacher)], modality="student", random_state=0)
     >>> student.fit(X, y).score(X, y) > 0.6
     True
     """
