@@ -867,6 +867,18 @@ def test_networks_whose_parts_do_not_go_together_are_refused(path):
         refused(path, message)
 
 
+def test_networks_are_tried_on_what_they_are_fed(tmp_path):
+    """Numbers of eight bytes, which a network reads only behind its standardisation."""
+    y = np.arange(60) % 2
+    X = np.random.default_rng(0).normal(size=(60, 3)) + y[:, None]
+    teacher = UnimodalTeacher(max_epochs=1, random_state=0, device="cpu").fit(X, y)
+    save(teacher, tmp_path / "sound")
+    assert_identical(predictions(load(tmp_path / "sound"), X, y), predictions(teacher, X, y))
+    teacher.net_.module_.preprocess = nn.Identity()
+    save(teacher, tmp_path / "forged")
+    refused(tmp_path / "forged", "do not go together")
+
+
 junk = st.recursive(st.one_of(numbers.filter(lambda x: not isinstance(x, float)), st.sampled_from(
     ["list", "object", "name", "net", "ndarray", "Tensor", "words", "estimator", *UNLISTED[:9]])),
     lambda inner: st.one_of(st.lists(inner, max_size=4), st.dictionaries(st.text(max_size=3), inner, max_size=2)),

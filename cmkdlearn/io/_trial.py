@@ -109,16 +109,17 @@ def _batch(estimator):
         needed = {"kind", "shape", "dtype"} | ({"reach"} if known.get("kind") == "image" else set())
         if lacking := needed - known.keys():
             raise Refused(f"it lacks the {min(lacking)} of what it was fitted on.")
-    shapes: list[Any] = [getattr(reader, "shape", None) for reader in readers.values()]
+    fed: list[Any] = [(reader.shape, getattr(torch, reader.dtype)) for reader in readers.values()
+                      if reader is not None]
     batch = Bunch()
     if isinstance(estimator, WordNetRelaxedTeacher):
         if estimator.use_text:
-            shapes = [estimator.class_embeddings_.shape[1:]]
+            fed = [(estimator.class_embeddings_.shape[1:], torch.float32)]
             batch.relaxed, batch.shown = torch.zeros((2, SAMPLES), dtype=torch.int64)
         elif estimator.embedder is not None:
             return None
-    for name, shape in zip(("X", "X_second"), shapes, strict=False):
+    for name, (shape, dtype) in zip(("X", "X_second"), fed, strict=False):
         if SAMPLES * math.prod(shape) > MANY_NUMBERS:
             raise Refused(f"it reads samples of shape {shape}, larger than any known ones.")
-        batch[name] = torch.zeros((SAMPLES, *shape))
+        batch[name] = torch.zeros((SAMPLES, *shape), dtype=dtype)
     return batch
