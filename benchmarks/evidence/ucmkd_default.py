@@ -9,6 +9,7 @@ seeds; the test parts are looked at here only.
 import copy
 
 import numpy as np
+import torch
 from sklearn.frozen import FrozenEstimator
 
 from benchmarks._data import uci_multiple_features
@@ -79,9 +80,14 @@ def run(seed, settings, student, teacher, n):
 
 def _without_one_thing(name, teacher, rng):
     other = copy.copy(teacher)
-    if name == "classes renamed":  # classes keep their clusters, but each has another's
-        renamed = np.roll(teacher.classes_, rng.integers(1, len(teacher.classes_)))
-        other.feature_bank_labels_ = renamed[teacher.feature_bank_labels_]
+    if name == "classes renamed":  # what it says of one class, and its cluster, are another's
+        order = np.roll(np.arange(len(teacher.classes_)), rng.integers(1, len(teacher.classes_)))
+        other.feature_bank_labels_ = teacher.classes_[order][teacher.feature_bank_labels_]
+        other.net_ = copy.deepcopy(teacher.net_)
+        head = other.net_.module_.head
+        with torch.no_grad():
+            for part in (head.weight, head.bias):
+                part[torch.from_numpy(order)] = part.clone()
     elif name == "noise for features":  # the same means and spreads, and no classes
         z = teacher.feature_bank_
         noise = rng.normal(z.mean(axis=0), z.std(axis=0), size=z.shape)
