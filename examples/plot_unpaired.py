@@ -82,14 +82,14 @@ figure, axes = plt.subplots(1, 2, figsize=(10, 3.4), sharex=True, layout="constr
 for ax, direction in zip(axes, dict.fromkeys(key[0] for key in scores), strict=True):
     plain = np.array(scores[direction, "cross-entropy"])
     for row, name in enumerate(METHODS):
-        gain = np.array(scores[direction, name]) - plain
+        gain = 100 * (np.array(scores[direction, name]) - plain)
         ax.plot(gain, np.full(len(gain), row), "o", alpha=0.4, color="C0")
         ax.plot(gain.mean(), row, "D", color="C1")
         print(f"{direction:32s} {name:22s} {np.mean(scores[direction, name]):.3f} "
-              f"gain {gain.mean():+.3f} ± {gain.std(ddof=1):.3f}")
+              f"gain {gain.mean():+.1f} ± {gain.std(ddof=1):.1f} points")
     ax.axvline(0, color="grey", linewidth=1)
     ax.set(yticks=range(len(METHODS)), yticklabels=METHODS, title=direction,
-           xlabel="accuracy above cross-entropy's")
+           xlabel="percentage points above cross-entropy")
     ax.invert_yaxis()
 
 # %%
@@ -109,7 +109,8 @@ image = ax.imshow(grid, origin="lower", aspect="auto")
 ax.set(xticks=range(3), xticklabels=[0, 1, 3], yticks=range(4), yticklabels=[0, 1, 3, 10],
        xlabel="lambda_la", ylabel="lambda_fa", title="accuracy in cross-validation")
 for (i, j), score in np.ndenumerate(grid):
-    ax.text(j, i, f"{score:.3f}", ha="center", va="center", color="white")
+    ax.text(j, i, f"{score:.3f}", ha="center", va="center",
+            color="black" if score > grid.mean() else "white")
 _ = figure.colorbar(image)
 
 # %%
