@@ -248,9 +248,15 @@ def _write_onnx(program, path, classes):
 
 def _write_int8(source, path):
     import onnx
+    from onnxruntime import GraphOptimizationLevel, InferenceSession, SessionOptions
     from onnxruntime.quantization import QuantType, quantize_dynamic
 
-    model = onnx.load(source)
+    options = SessionOptions()
+    options.graph_optimization_level = GraphOptimizationLevel.ORT_ENABLE_BASIC
+    options.optimized_model_filepath = str(source.with_name("folded.onnx"))
+    # some versions of the converter leave a weight to be transposed: it is no constant yet
+    InferenceSession(source, options, providers=["CPUExecutionProvider"])
+    model = onnx.load(options.optimized_model_filepath)
     del model.graph.value_info[:]  # shapes that the converter's own optimisation left wrong
     disabled = logging.root.manager.disable
     logging.disable(logging.WARNING)  # a hint, on the root logger, at preparing what is prepared
@@ -258,6 +264,9 @@ def _write_int8(source, path):
         quantize_dynamic(model, path, weight_type=QuantType.QInt8)
     finally:
         logging.disable(disabled)
+    if os.path.getsize(path) >= os.path.getsize(source):
+        raise ValueError("ONNX Runtime found no weights of linear or convolutional layers that it "
+                         "could make smaller; keep the file of export_student.")
 
 
 def _read_onnx(path):
