@@ -96,7 +96,10 @@ def test_coinciding_samples(metric, dtype):
     (gradient,) = grad(values[same].sum(), x, retain_graph=True, create_graph=True)
     assert not gradient.any()
     if dtype.itemsize >= 4:
-        (second,) = grad(gradient.square().sum() + values.square().sum(), x)
+        try:
+            (second,) = grad(gradient.square().sum() + values.square().sum(), x)
+        except NotImplementedError:  # of l1, in PyTorch 2.5
+            pytest.skip("This PyTorch has no second derivative of cdist.")
         assert second.isfinite().all()
 
 

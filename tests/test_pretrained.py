@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from numpy.testing import assert_allclose, assert_array_equal
+from packaging.version import Version
 from sklearn.base import clone
 from sklearn.datasets import load_digits
 from sklearn.exceptions import NotFittedError
@@ -332,7 +333,9 @@ def test_compiled_programs_teach_by_their_logits(kind):
     again = pickle.loads(pickle.dumps(t))
     assert_array_equal(again.teaching_logits(X), t.teaching_logits(X))
     assert_array_equal(clone(again).fit(X, y).teaching_logits(X), t.teaching_logits(X))
-    assert known == content_hash(clone(t)) == content_hash(clone(again))  # in every process
+    assert known == content_hash(clone(t))
+    if kind != "export" or Version(torch.__version__) >= Version("2.6"):  # its programs are no two times alike
+        assert known == content_hash(clone(again))  # in every process
     assert known != content_hash(teacher(compiled(kind, network(seed=1))))
     assert not hasattr(t, "head_")
     with pytest.raises(ValueError, match="no layers to be found"):

@@ -23,9 +23,18 @@ KINDS = ["mobilenetv3_small_050", "mobilenetv4_conv_small_035", "ghostnet_050", 
 def build(name, size=None, channels=3, **params):
     """Make a network without the memory for its weights: on torch's device of shapes."""
     height, width = timm.get_pretrained_cfg(name).input_size[1:] if size is None else size
-    with torch.device("meta"):
-        X = torch.empty(2, channels, height, width)
-        return X, build_classifier(name, X, "image", 5, **params)
+
+    def on(device):
+        with torch.device(device):
+            X = torch.zeros(2, channels, height, width)
+            return X, build_classifier(name, X, "image", 5, **params)
+
+    try:
+        return on("meta")
+    except (NotImplementedError, RuntimeError, ValueError) as error:
+        if not any(reason in str(error) for reason in ("meta tensor", "scalarType")):
+            raise
+        return on("cpu")  # older networks and PyTorches want numbers, not only shapes
 
 
 @pytest.mark.parametrize("name", KINDS)
@@ -66,6 +75,7 @@ def test_what_cannot_be_read_is_refused_by_name(name, size, message):
         build(name, size)
 
 
+@pytest.mark.skipif(not timm.is_model("gemma4_vit_167m_enc"), reason="This timm has no such network.")
 def test_a_network_that_makes_tokens_is_refused_with_what_would_do():
     with pytest.raises(ValueError, match='makes no vector of an image.*module__global_pool="avg"'):
         build("gemma4_vit_167m_enc", (96, 96))
