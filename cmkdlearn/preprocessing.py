@@ -301,7 +301,7 @@ class MRMR(SelectorMixin, BaseEstimator):
     ----------
     ranking_ : ndarray of shape (n_selected,)
         Positions of the columns that were taken, in that order.
-    relevance_ : ndarray of shape (n_features_in_,)
+    relevance_ : ndarray of shape (n_features,)
         F statistic of each column; 0 of a constant one.
 
     Notes
