@@ -1,5 +1,7 @@
 """scikit-learn's own checks of the estimators that train on the bridge."""
 
+import pytest
+import torch
 from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.utils.estimator_checks import parametrize_with_checks
 from torch import nn
@@ -20,7 +22,9 @@ class OfAnyWidth(nn.Sequential):
     """A network that reads tables of any number of columns, as the checks have them."""
 
     def __init__(self):
-        super().__init__(nn.AdaptiveAvgPool1d(3), nn.Linear(3, 11))
+        with torch.random.fork_rng():
+            torch.manual_seed(0)  # what it fails must not be left to chance
+            super().__init__(nn.AdaptiveAvgPool1d(3), nn.Linear(3, 11))
 
 
 training = {"random_state": 0, "device": "cpu"}  # all else by default
@@ -49,17 +53,11 @@ EQUIVALENCE = "check_sample_weight_equivalence_on_dense_data"
 
 
 def expected_failures(estimator):
-    reasons = {EQUIVALENCE: "it asks for seven digits, which float32 has not after some steps; "
-                            "tests/test_weights.py asks for five"}
+    reasons = {}
     if isinstance(estimator, (MultiTeacherDistiller, FFKDDistiller, CCHSelector)):
         reasons["check_classifiers_classes"] = (
             "one of its classes is -1, which marks unlabelled samples here; scikit-learn exempts "
             "its own semi-supervised estimators")
-    if isinstance(estimator, MultiTeacherDistiller):
-        reasons[EQUIVALENCE] = ("it sets cv to row numbers, which here number the labelled samples "
-                                "of some weight")
-    if isinstance(estimator, UCMKDStudent):
-        reasons[EQUIVALENCE] = "FA transports batches, in which every sample counts once"
     if isinstance(estimator, PretrainedTeacher):
         learns = "it learns nothing, and its classes are given"
         return {"check_classifiers_train": learns, "check_classifiers_one_label": learns,
@@ -71,4 +69,11 @@ def expected_failures(estimator):
 
 @parametrize_with_checks(ESTIMATORS, expected_failed_checks=expected_failures)
 def test_scikit_learns_checks(estimator, check):
-    check(estimator)
+    try:
+        check(estimator)
+    except (AssertionError, ValueError):
+        if check.func.__name__ != EQUIVALENCE:
+            raise
+        # seven digits, which float32 has not after some steps, on some processors; row numbers in cv
+        # of a distiller, which here number the samples of some weight; and FA counts every sample once
+        pytest.xfail("tests/test_weights.py asks for five digits")

@@ -647,14 +647,13 @@ CHECKED = {"class_names": AnyName(), "nouns": NOUNS[:6], "nouns_per_cluster": 3,
            "random_state": 0, "device": "cpu"}
 
 
-def expected_failures(teacher):
-    return {"check_sample_weight_equivalence_on_dense_data":
-            "the choice of nouns counts every sample once" if teacher.relaxation == "wordnet" else
-            "it asks for seven digits, which float32 has not after some steps"}
-
-
 @parametrize_with_checks([WordNetRelaxedTeacher(Embedder(), **CHECKED),
-                          WordNetRelaxedTeacher(Embedder(), relaxation="noise", **CHECKED)],
-                         expected_failed_checks=expected_failures)
+                          WordNetRelaxedTeacher(Embedder(), relaxation="noise", **CHECKED)])
 def test_scikit_learns_checks(estimator, check):
-    check(estimator)
+    try:
+        check(estimator)
+    except AssertionError:
+        if check.func.__name__ != "check_sample_weight_equivalence_on_dense_data":
+            raise
+        # the choice of nouns counts every sample once; and on some processors float32 has not seven digits
+        pytest.xfail("It asks for equal predictions to seven digits.")
