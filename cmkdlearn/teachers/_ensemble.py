@@ -2,7 +2,6 @@
 
 import numpy as np
 import torch
-from sklearn.base import ClassifierMixin
 from sklearn.utils.validation import check_is_fitted
 from torch import nn
 
@@ -10,10 +9,11 @@ from cmkdlearn._labels import encode_labels, one_label_each
 from cmkdlearn._protocol import class_columns, fit_teacher, teaching_logits
 from cmkdlearn._validation import check_weights
 from cmkdlearn.nn.samples import check_same_order, drop_weightless, labels_of
+from cmkdlearn.teachers._answers import AnswersByLogits
 from cmkdlearn.teachers._composition import TeacherComposition
 
 
-class TeacherEnsemble(ClassifierMixin, TeacherComposition):
+class TeacherEnsemble(AnswersByLogits, TeacherComposition):
     """The mean of several teachers' logits.
 
     The unimodal teacher T_m of [1]_ is such an ensemble of a strongly and a weakly augmented
@@ -114,20 +114,6 @@ class TeacherEnsemble(ClassifierMixin, TeacherComposition):
         check_is_fitted(self)
         return np.mean([teaching_logits(name, teacher, X, y, self.classes_)
                         for name, teacher in self.named_teachers_.items()], axis=0)
-
-    def decision_function(self, X):
-        """Return the mean logits, (n, n_classes), or (n,) for two classes as in scikit-learn."""
-        logits = self.teaching_logits(X)
-        return logits[:, 1] - logits[:, 0] if len(self.classes_) == 2 else logits
-
-    def predict_proba(self, X):
-        """Return the class probabilities, (n, n_classes) float32."""
-        return torch.from_numpy(self.teaching_logits(X)).softmax(dim=1).numpy()
-
-    def predict(self, X):
-        """Return the most probable class of each sample, (n,)."""
-        winners = self.teaching_logits(X).argmax(axis=1)
-        return self.classes_[winners]
 
 
 class _MeanOfHeads(nn.Module):

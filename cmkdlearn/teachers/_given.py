@@ -3,18 +3,18 @@
 import copy
 
 import numpy as np
-import torch
-from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.base import BaseEstimator
 from sklearn.utils import assert_all_finite, column_or_1d
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted
 
 from cmkdlearn.nn.samples import check_same_order, labels_of
+from cmkdlearn.teachers._answers import AnswersByLogits
 
 PROBABILITIES = 1e-3  # how far rows of half precision may be from adding up to one
 
 
-class GivenTeacher(ClassifierMixin, BaseEstimator):
+class GivenTeacher(AnswersByLogits, BaseEstimator):
     """A classifier whose classes and answers are given.
 
     A subclass has the parameter ``classes``, and says by ``_given(X)`` what it is given for the
@@ -77,20 +77,6 @@ class GivenTeacher(ClassifierMixin, BaseEstimator):
         """
         check_is_fitted(self)
         return self._given(X)[:, self._columns]
-
-    def decision_function(self, X):
-        """Return the logits, (n, n_classes), or (n,) for two classes as in scikit-learn."""
-        logits = self.teaching_logits(X)
-        return logits[:, 1] - logits[:, 0] if len(self.classes_) == 2 else logits
-
-    def predict_proba(self, X):
-        """Return the class probabilities, (n, n_classes) float32."""
-        return torch.from_numpy(self.teaching_logits(X)).softmax(dim=1).numpy()
-
-    def predict(self, X):
-        """Return the most probable class of each sample, (n,)."""
-        winners = self.teaching_logits(X).argmax(axis=1)
-        return self.classes_[winners]
 
 
 def check_logits(logits, source, n_classes):

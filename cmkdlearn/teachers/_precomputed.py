@@ -57,7 +57,7 @@ class PrecomputedTeacher(GivenTeacher):
     >>> from sklearn.datasets import load_digits
     >>> from sklearn.linear_model import LogisticRegression
     >>> from sklearn.model_selection import cross_val_predict, cross_val_score
-    >>> from skorch.helper import SliceDict
+    >>> from cmkdlearn import Modalities
     >>> from cmkdlearn.students import MultiTeacherDistiller
     >>> from cmkdlearn.teachers import PrecomputedTeacher
     >>> X, y = load_digits(return_X_y=True)
@@ -65,7 +65,7 @@ class PrecomputedTeacher(GivenTeacher):
     ...                            method="decision_function")
     >>> teacher = PrecomputedTeacher(logits, classes=range(10), modality="id")
     >>> student = MultiTeacherDistiller([("logits", teacher)], modality="lower", random_state=0)
-    >>> X = SliceDict(lower=X[:, 32:], id=np.arange(len(X)))
+    >>> X = Modalities(lower=X[:, 32:], id=np.arange(len(X)))
     >>> bool(cross_val_score(student, X, y, cv=3).mean() > 0.7)
     True
     """
@@ -134,7 +134,7 @@ class PrecomputedTeacher(GivenTeacher):
         if wanted.ndim != 1:
             raise ValueError(
                 f"{self._source} has shape {wanted.shape}, and must be an id for each sample: "
-                "which row of logits is whose? Put ids into X, as in X=SliceDict(image=images, "
+                "which row of logits is whose? Put ids into X, as in X=Modalities(image=images, "
                 'id=np.arange(len(images))), and pass modality="id".')
         known = np.arange(m) if self.ids is None else np.asarray(self.ids)
         if known.shape != (m,):
