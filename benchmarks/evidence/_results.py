@@ -4,6 +4,7 @@ import importlib
 import json
 import time
 from collections import defaultdict
+from functools import partial
 
 import numpy as np
 import torch
@@ -38,7 +39,11 @@ class Results:
 
     @classmethod
     def load(cls, name, scale):
-        file = path(name, scale)
+        return cls.read(path(name, scale))
+
+    @classmethod
+    def read(cls, file):
+        """Return what a file holds, or None where there is none."""
         return cls(json.loads(file.read_text())) if file.exists() else None
 
     def names(self, position):
@@ -62,49 +67,62 @@ class Results:
 
 
 def run(name, scale, n_seeds, n_jobs=1):
-    """Run what is missing of an experiment, and save after each cell and seed."""
-    experiment = module(name)
-    settings, file = experiment.SETTINGS[scale], path(name, scale)
-    cells = experiment.cells(settings)
+    """Run what is missing of an experiment."""
+    settings = module(name).SETTINGS[scale]
+    fill(path(name, scale), {"experiment": name, "scale": scale}, settings,
+         [{"cell": cell} for cell in module(name).cells(settings)], n_seeds,
+         delayed(partial(_one, name, scale)), n_jobs)
+
+
+def fill(file, head, settings, jobs, n_seeds, one, n_jobs=1):
+    """Do those jobs that a file lacks, once a seed, and save after each.
+
+    A job is a dict; ``one(job, seed)``, delayed, returns its scores. The file begins with ``head``.
+    """
     runs = []
     if file.exists():
         report = json.loads(file.read_text())
         if report["settings"] != json.loads(json.dumps(settings)):
-            raise SystemExit(f"The settings of {name} are others than those in {file.name}; delete "
-                             "that file to start anew.")
-        runs = [done for done in report["runs"] if done["cell"] in cells]
-    done = {(one["cell"], one["seed"]) for one in runs}
-    missing = [(cell, seed) for seed in range(n_seeds) for cell in cells
-               if (cell, seed) not in done]
-    print(f"{name}, {scale}: {len(missing)} of {n_seeds * len(cells)} runs to do", flush=True)
+            raise SystemExit(f"The settings of {head['experiment']} are others than those in "
+                             f"{file.name}; delete that file to start anew.")
+        runs = [done for done in report["runs"] if _job(done) in jobs]
+    missing = [(job, seed) for seed in range(n_seeds) for job in jobs
+               if not any(done["seed"] == seed and _job(done) == job for done in runs)]
+    print(f"{head['experiment']}, {head['scale']}: {len(missing)} of {n_seeds * len(jobs)} runs to "
+          "do", flush=True)
     started = time.perf_counter()
-    one = delayed(_one)
-    for result in Parallel(n_jobs, return_as="generator_unordered")(
-            one(name, scale, cell, seed) for cell, seed in missing):
-        runs.append(result)
-        order = {cell: i for i, cell in enumerate(cells)}
-        runs.sort(key=lambda run: (order[run["cell"]], run["seed"]))
-        _write(file, {"experiment": name, "scale": scale, **measured_with(), "settings": settings,
-                      "n_cells": len(cells), "seconds": sum(run["seconds"] for run in runs),
-                      "runs": runs})
-        print(f"[{time.perf_counter() - started:4.0f} s] {result['cell']}, seed {result['seed']}: "
-              f"{result['seconds']:.0f} s", flush=True)
+    for (job, seed), (scores, seconds) in Parallel(n_jobs, return_as="generator_unordered")(
+            one(job, seed) for job, seed in missing):
+        runs.append({**job, "seed": seed, "seconds": seconds, "scores": scores})
+        runs.sort(key=lambda run: (jobs.index(_job(run)), run["seed"]))
+        _write(file, {**head, **measured_with(), "settings": settings, "n_cells": len(jobs),
+                      "seconds": sum(run["seconds"] for run in runs), "runs": runs})
+        print(f"[{time.perf_counter() - started:4.0f} s] {', '.join(job.values())}, seed {seed}: "
+              f"{seconds:.0f} s", flush=True)
 
 
-def _one(name, scale, cell, seed):
+def _job(run):
+    return {key: run[key] for key in ("cell", "method") if key in run}
+
+
+def _one(name, scale, job, seed):
+    experiment = module(name)
+    settings = experiment.SETTINGS[scale]
+    return (job, seed), timed(experiment.run, seed, settings,
+                              **experiment.cells(settings)[job["cell"]])
+
+
+def timed(run, *args, **params):
+    """Return the scores, rounded, and the seconds that they took on one thread."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # cells run side by side, and a number does not hang on how many do
+    start = time.perf_counter()
     try:
-        experiment = module(name)
-        settings = experiment.SETTINGS[scale]
-        start = time.perf_counter()
-        scores = experiment.run(seed, settings, **experiment.cells(settings)[cell])
+        scores = run(*args, **params)
     finally:
         torch.set_num_threads(threads)
-    return {"cell": cell, "seed": seed, "seconds": round(time.perf_counter() - start, 1),
-            "scores": {method: {measure: round(float(value), 5)
-                                for measure, value in measures.items()}
-                       for method, measures in scores.items()}}
+    return ({method: {measure: round(float(value), 5) for measure, value in measures.items()}
+             for method, measures in scores.items()}, round(time.perf_counter() - start, 1))
 
 
 def _write(file, report):

@@ -1,0 +1,87 @@
+"""Tables of a paper: what is to be run for them, what is printed in them, and both side by side."""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from benchmarks.evidence._claims import judge
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table or figure of a paper.
+
+    Parameters
+    ----------
+    item : str
+        As in "Table 1".
+    shows : str
+    columns : dict of str to str
+        The cell of each column.
+    rows : dict of str to str
+        The method of each row.
+    printed : dict of str to sequence
+        By row, and in the columns' order: a number, a pair (mean, standard deviation), or None
+        where there is none.
+    measure : str
+    scale : float
+        100 where percent are printed.
+    against : str, optional
+        The row that the others are compared with, seed by seed.
+    """
+
+    item: str
+    shows: str
+    columns: dict
+    rows: dict
+    printed: dict = field(default_factory=dict)
+    measure: str = "accuracy"
+    scale: float = 100.0
+    against: str | None = None
+
+    def jobs(self):
+        """Return what is to be run: cells with methods."""
+        return [{"cell": cell, "method": method}
+                for cell in self.columns.values() for method in self.rows.values()]
+
+    def entries(self, results):
+        """Return the text of each row: printed and ours, a column each."""
+        return [[row, *(self._entry(results, row, i) for i in range(len(self.columns)))]
+                for row in self.rows]
+
+    def _entry(self, results, row, i):
+        cell, method = list(self.columns.values())[i], self.rows[row]
+        said = self.printed.get(row, ())
+        said = said[i] if i < len(said) else None
+        parts = [f"paper {_number(said)}"] if said is not None else []
+        ours = self._by_seed(results, cell, method)
+        if ours:
+            here = f"here {_number(_over_seeds(ours.values()))}"
+            base = self._by_seed(results, cell, self.rows.get(self.against))
+            both = [seed for seed in ours if seed in base]
+            if row != self.against and len(both) > 1:
+                _, mean, (low, high) = judge([ours[seed] - base[seed] for seed in both], 0)
+                here += f" ({mean:+.1f} [{low:+.1f}, {high:+.1f}])"
+            parts.append(here)
+        return "; ".join(parts) or "–"
+
+    def _by_seed(self, results, cell, method):
+        """Return the numbers measured, so far, in the table's unit."""
+        found = results.table.get((cell, method, self.measure), {}) if results else {}
+        return {seed: self.scale * value for seed, value in found.items()}
+
+
+def jobs_of(tables):
+    """Return what several tables need, each once, in their order."""
+    found = {tuple(job.items()): job for table in tables for job in table.jobs()}
+    return list(found.values())
+
+
+def _over_seeds(values):
+    values = np.array(list(values))
+    return (values.mean(), values.std(ddof=1) if len(values) > 1 else None)
+
+
+def _number(value):
+    mean, spread = value if isinstance(value, tuple) else (value, None)
+    return f"{mean:.2f}" if spread is None else f"{mean:.2f} ± {spread:.2f}"
