@@ -34,3 +34,17 @@ class DigitNet(nn.Module):
 
     def forward(self, x):
         return self.head(self.body(x))
+
+
+class UnitNet(nn.Module):
+    """A table, standardised batch by batch, through layers of 128 and 64: the features."""
+
+    def __init__(self, n_features, n_classes=10):
+        super().__init__()
+        self.body = nn.Sequential(
+            nn.BatchNorm1d(n_features), nn.Linear(n_features, 128), nn.BatchNorm1d(128), nn.ReLU(),
+            nn.Linear(128, 64), nn.BatchNorm1d(64), nn.ReLU())
+        self.head = nn.Linear(64, n_classes)
+
+    def forward(self, x):
+        return self.head(self.body(x))

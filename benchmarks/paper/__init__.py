@@ -6,7 +6,7 @@ A module is one data set. It has
 - ``SETTINGS`` by scale: "miniature" is what the tests run on a few made-up samples in the layout in
   which the set is distributed, "small" is for two CPU cores and what a folder of real data has of
   the set, "full" is the paper's;
-- ``tables(settings)``, a tuple of :class:`~benchmarks.paper._tables.Table`, each with its cells,
+- ``tables(scale)``, a tuple of :class:`~benchmarks.paper._tables.Table`, each with its cells,
   its methods, and the numbers that the paper prints;
 - ``run(method, cell, seed, settings, folder, work)``, which fits one method in one cell and returns
   ``{measure: number}``; in the folder ``work`` it may keep what it wants to find again. A method

@@ -1,6 +1,7 @@
 """Run a paper's experiment, for some minutes if need be, and go on from there the next time."""
 
 import _thread
+import shutil
 import threading
 from contextlib import contextmanager
 from functools import partial
@@ -23,31 +24,30 @@ def path(name, scale):
     return FOLDER / "paper" / f"{name}-{scale}.json"
 
 
-def run(name, scale, data, n_seeds, n_jobs=1, max_minutes=None):
-    """Run what is missing of an experiment; return its results.
+def jobs(name, scale):
+    """Return what is to be run, once a seed: cells with methods."""
+    return jobs_of(module(name).tables(scale))
+
+
+def run(name, scale, data, n_seeds, n_jobs=1):
+    """Run what is missing of an experiment, and print its tables.
 
     A fit that is stopped goes on from its last epoch: its checkpoint, and the teachers, are kept in
-    a folder beside the results.
+    a folder beside the results until all is done.
     """
-    experiment, file = module(name), path(name, scale)
-    data = Path(data)
+    experiment, file, data = module(name), path(name, scale), Path(data)
     if not data.is_dir():
         raise SystemExit(f"--data {data}: there is no such folder. It has to hold "
                          f"{experiment.LAYOUT[scale]}.")
-    settings = experiment.SETTINGS[scale]
     work = file.parent / "work" / file.stem
-    with at_most(max_minutes) as stopped:
-        fill(file, {"experiment": name, "scale": scale}, settings,
-             jobs_of(experiment.tables(settings)), n_seeds,
-             delayed(partial(_one, name, scale, data, work)), n_jobs)
-    if stopped.is_set():
-        print(f"Stopped after {max_minutes:g} minutes. The same command goes on from here.")
-    results = load(name, scale)
-    for table in experiment.tables(settings) if results else ():
-        print(f"\n{table.item}: {table.shows}")
-        for row in [["", *table.columns], *table.entries(results)]:
-            print("  " + " | ".join(row))
-    return results
+    try:
+        fill(file, {"experiment": name, "scale": scale}, experiment.SETTINGS[scale],
+             jobs(name, scale), n_seeds, delayed(partial(_one, name, scale, data, work)), n_jobs)
+        shutil.rmtree(work, ignore_errors=True)
+    finally:
+        results = load(name, scale)
+        for table in experiment.tables(scale) if results else ():
+            print("\n".join(table.lines(results)), flush=True)
 
 
 def load(name, scale):
@@ -71,15 +71,15 @@ def at_most(minutes):
         stopped.set()
         _thread.interrupt_main()
 
-    timer = threading.Timer(60 * minutes, stop) if minutes is not None else None
-    if timer:
-        timer.daemon = True
+    timer = threading.Timer(0 if minutes is None else 60 * minutes, stop)
+    timer.daemon = True
+    if minutes is not None:
         timer.start()
     try:
-        yield stopped
+        yield
     except KeyboardInterrupt:
         if not stopped.is_set():
             raise
+        print(f"Stopped after {minutes:g} minutes. The same command goes on from here.")
     finally:
-        if timer:
-            timer.cancel()
+        timer.cancel()

@@ -6,6 +6,8 @@ import numpy as np
 
 from benchmarks.evidence._claims import judge
 
+MARGIN = 0.01  # the least effect worth having, as in RULE
+
 
 @dataclass(frozen=True)
 class Table:
@@ -28,6 +30,9 @@ class Table:
         100 where percent are printed.
     against : str, optional
         The row that the others are compared with, seed by seed.
+    claims : sequence of (str, str, str)
+        What the paper says of the table, as "one row is above another": the words, the one, the
+        other.
     """
 
     item: str
@@ -38,6 +43,7 @@ class Table:
     measure: str = "accuracy"
     scale: float = 100.0
     against: str | None = None
+    claims: tuple = ()
 
     def jobs(self):
         """Return what is to be run: cells with methods."""
@@ -49,6 +55,36 @@ class Table:
         return [[row, *(self._entry(results, row, i) for i in range(len(self.columns)))]
                 for row in self.rows]
 
+    def lines(self, results):
+        """Return the table as lines of text."""
+        return [f"\n{self.item}: {self.shows}",
+                *("  " + " | ".join(row) for row in [["", *self.columns], *self.entries(results)]),
+                *("  " + " | ".join(row) for row in self.verdicts(results))]
+
+    def verdicts(self, results):
+        """Return what the paper says, its effect and ours (over the columns), and the verdict."""
+        found = []
+        for says, row, over in self.claims:
+            printed = [a[0] - b[0] for a, b in zip(map(_pairs, self.printed.get(row, ())),
+                                                   map(_pairs, self.printed.get(over, ())),
+                                                   strict=True) if a and b]
+            gains = [self._gain(results, cell, row, over) for cell in self.columns.values()]
+            seeds = set.intersection(*map(set, gains))
+            if len(seeds) < 2:
+                continue
+            verdict, mean, (low, high) = judge(
+                [np.mean([gain[seed] for gain in gains]) for seed in sorted(seeds)],
+                MARGIN * self.scale)
+            found.append([says, f"{row} less {over}",
+                          f"{np.mean(printed):+.1f}" if printed else "–",
+                          f"{mean:+.1f} [{low:+.1f}, {high:+.1f}]", verdict])
+        return found
+
+    def _gain(self, results, cell, row, over):
+        """Return the difference of two rows in a cell, by the seeds that both have."""
+        a, b = (self._by_seed(results, cell, self.rows[name]) for name in (row, over))
+        return {seed: a[seed] - b[seed] for seed in a if seed in b}
+
     def _entry(self, results, row, i):
         cell, method = list(self.columns.values())[i], self.rows[row]
         said = self.printed.get(row, ())
@@ -57,10 +93,9 @@ class Table:
         ours = self._by_seed(results, cell, method)
         if ours:
             here = f"here {_number(_over_seeds(ours.values()))}"
-            base = self._by_seed(results, cell, self.rows.get(self.against))
-            both = [seed for seed in ours if seed in base]
-            if row != self.against and len(both) > 1:
-                _, mean, (low, high) = judge([ours[seed] - base[seed] for seed in both], 0)
+            gain = self._gain(results, cell, row, self.against) if self.against else {}
+            if row != self.against and len(gain) > 1:
+                _, mean, (low, high) = judge(list(gain.values()), 0)
                 here += f" ({mean:+.1f} [{low:+.1f}, {high:+.1f}])"
             parts.append(here)
         return "; ".join(parts) or "–"
@@ -82,6 +117,10 @@ def _over_seeds(values):
     return (values.mean(), values.std(ddof=1) if len(values) > 1 else None)
 
 
+def _pairs(value):
+    return value if isinstance(value, tuple) else None if value is None else (value, None)
+
+
 def _number(value):
-    mean, spread = value if isinstance(value, tuple) else (value, None)
+    mean, spread = _pairs(value)
     return f"{mean:.2f}" if spread is None else f"{mean:.2f} ± {spread:.2f}"
