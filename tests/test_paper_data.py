@@ -264,6 +264,13 @@ def test_frames_that_cannot_be(videos):
         FrameFiles(videos)[3]
 
 
+def test_only_arrays_of_two_axes_are_spectrograms(tmp_path):
+    for shape, expected in (((4,), (4,)), ((4, 5), (1, 4, 5)), ((4, 5, 3), (4, 5, 3))):
+        file = array(tmp_path / "a.npy", np.zeros(shape))
+        assert ArrayFiles([file], spectrograms=True)[0].shape == expected
+        assert ArrayFiles([file])[0].shape == shape
+
+
 @pytest.mark.parametrize("kind", [ImageFiles, SoundFiles, ArrayFiles])
 @pytest.mark.parametrize("content", [b"", b"no such thing"])
 def test_a_damaged_file_is_named(tmp_path, kind, content):
@@ -491,7 +498,7 @@ def test_ave(ave):
     assert_array_equal(data.interval, [[0, 10], [5, 10], [7, 9]])
     assert [colour_of(data.X["image"][i]) for i in range(3)] == list(COLOURS)
     assert isinstance(data.X["audio"], ArrayFiles)
-    assert [data.X["audio"][i][0, 0] for i in range(3)] == [11 + ord(colour[0]) for colour in COLOURS]
+    assert [data.X["audio"][i][0, 0, 0] for i in range(3)] == [11 + ord(colour[0]) for colour in COLOURS]
 
 
 def test_several_frames_of_ave(ave):
@@ -673,7 +680,7 @@ def test_the_lists_of_ravdess(ravdess_lists):
     data = load_ravdess(ravdess_lists, split="val", image_size=8)
     assert_array_equal(data.y, ["happy", "calm"])
     assert_array_equal(data.class_names, ["calm", "happy"])
-    assert data.X["audio"][1].shape == (6, 5) and data.X["audio"][1][0, 0] == ord("b")
+    assert data.X["audio"][1].shape == (1, 6, 5) and data.X["audio"][1][0, 0, 0] == ord("b")
     assert [colour_of(data.X["image"][i]) for i in range(2)] == ["red", "blue"]
 
 

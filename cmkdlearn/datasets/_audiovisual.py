@@ -57,8 +57,9 @@ def load_ave(path, *, split="train", modalities=MODALITIES, image_folder="Image-
     image_folder : str, default="Image-01-FPS-SE"
         Has a folder of frames for each ``VideoID``. The name is that in the code of [1]_.
     audio_folder : str, default="Audio-1004-SE"
-        Has a ``VideoID.wav``, or an array ``VideoID.npy``, for each clip. The ``.pkl`` files that
-        the code of [1]_ writes are pickles, and refused: save what is in them by ``numpy.save``.
+        Has a ``VideoID.wav``, or an array ``VideoID.npy`` of shape (bands, frames), for each clip.
+        The ``.pkl`` files of the code of [1]_ are pickles, and refused: save what is in them by
+        ``numpy.save``.
     image_size : int, default=224
         Width and height in pixels: the middle square of each frame, resized.
     n_frames, frames
@@ -146,7 +147,7 @@ def load_cremad(path, *, split=None, modalities=MODALITIES, image_folder="Image-
     image_folder : str, default="Image-01-FPS"
         Has a folder of frames for each clip. The name is that in the code of [1]_.
     audio_folder : str, default="AudioWAV"
-        Has a WAV file, or an array (.npy), for each clip.
+        Has a WAV file, or an array (.npy) of shape (bands, frames), for each clip.
     image_size : int, default=224
         Width and height in pixels: the middle square of each frame, resized.
     n_frames, frames
@@ -231,7 +232,8 @@ def load_ravdess(path, *, split=None, modalities=MODALITIES, image_size=224, n_f
         recording a folder of the frames extracted from its video, with the video's name
         (``01-...`` or ``02-...``, without ``.mp4``). Or, for ``split``, as in the code of [1]_:
         ``data_file/spa_dl.csv``, ``spa_val.csv`` and ``spa_test.csv`` with lines
-        ``audio,image,label``, which name files in ``aud_features`` (.npy) and ``vid_features``.
+        ``audio,image,label``, which name files in ``aud_features`` (.npy, (bands, frames)) and
+        ``vid_features``.
     split : {None, "train", "val", "test"}, default=None
         None reads all speech; the others the lists.
     modalities : sequence of {"audio", "image"}, default=("audio", "image")
@@ -339,7 +341,7 @@ def load_vggsound(path, *, split="train", classes=None, modalities=MODALITIES,
         Has a folder of frames for each clip. The clips are distributed as videos, and the folders'
         names are this library's.
     audio_folder : str, default="audio"
-        Has a WAV file, or an array (.npy), for each clip.
+        Has a WAV file, or an array (.npy) of shape (bands, frames), for each clip.
     image_size : int, default=224
         Width and height in pixels: the middle square of each frame, resized.
     n_frames, frames
@@ -439,7 +441,7 @@ class _Clips:
             if len(kinds) > 1:
                 raise ValueError(f"{files[0].parent} mixes {' and '.join(sorted(kinds))} files; "
                                  "give it one kind.")
-            X[modality] = (ArrayFiles(files) if kinds == {".npy"}
+            X[modality] = (ArrayFiles(files, spectrograms=True) if kinds == {".npy"}
                            else SoundFiles(files, **sounds))
         return X
 

@@ -245,6 +245,8 @@ class ArrayFiles(_Files):
     ----------
     files : sequence of path-like
         What ``numpy.save`` wrote.
+    spectrograms : bool, default=False
+        Arrays of two axes are pictures of one channel, (1, bands, frames), and no sequences.
 
     Examples
     --------
@@ -260,9 +262,11 @@ class ArrayFiles(_Files):
 
     _kind = "a plain array (.npy)"
 
-    def __init__(self, files):
+    def __init__(self, files, *, spectrograms=False):
         self.files = [str(file) for file in files]
+        self.spectrograms = spectrograms
 
     def _read(self, file):
         with open(file, "rb") as content:
-            return np.lib.format.read_array(content, allow_pickle=False)
+            values = np.lib.format.read_array(content, allow_pickle=False)
+        return values[None] if self.spectrograms and values.ndim == 2 else values
