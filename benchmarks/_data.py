@@ -57,7 +57,7 @@ def fsdd(split="take"):
 
     with _arrays("fsdd") as arrays:
         waves = np.split(arrays["waveform"], arrays["offset"][1:-1])
-        X = LogMelSpectrogram(duration=0.6).fit_transform(waves) / 4 + 3
+        X = LogMelSpectrogram(duration=0.6).fit_transform(waves)[:, 0].transpose(0, 2, 1) / 4 + 3
         y, test = arrays["digit"].astype(int), arrays["take"] < 5
         if split == "speaker":
             test = np.isin(arrays["speaker"], np.unique(arrays["speaker"])[-2:])

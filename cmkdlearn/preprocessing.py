@@ -15,10 +15,75 @@ from cmkdlearn._validation import check_number
 from cmkdlearn.nn.inputs import as_images, canonical
 from cmkdlearn.nn.samples import Modalities, select_modality
 
-__all__ = ["AddNoise", "Blur", "LogMelSpectrogram", "MRMR", "Modalities", "ModalitySelector"]
+__all__ = ["AddNoise", "Blur", "LogMelSpectrogram", "LogSpectrogram", "MRMR", "Modalities",
+           "ModalitySelector"]
 
 
-class LogMelSpectrogram(TransformerMixin, BaseEstimator):
+class _Spectrograms(TransformerMixin, BaseEstimator):
+    """Waveforms to pictures: what both kinds do around their own bands and frames."""
+
+    def fit(self, X=None, y=None):
+        """Work out the bands; nothing is learnt from ``X``.
+
+        Parameters
+        ----------
+        X : ignored
+        y : ignored
+
+        Returns
+        -------
+        self
+        """
+        for name in ("sample_rate", "duration", "window", "hop", "floor"):
+            check_number(name, getattr(self, name), low=0, open_low=True)
+        self._set_bands(self._frames())
+        return self
+
+    def transform(self, X):
+        """Turn waveforms into spectrograms.
+
+        Parameters
+        ----------
+        X : list of array-like of shape (n_samples,), or array-like of shape (n, n_samples)
+            Integers are divided by the greatest one of their type.
+
+        Returns
+        -------
+        ndarray of shape (n, 1, n_bands, n_frames)
+            float32: images of one channel, lowest frequency first.
+
+        Raises
+        ------
+        ValueError
+            On an empty recording, one with several channels, or NaN.
+        """
+        check_is_fitted(self)
+        frames = self._frames()
+        pictures = []
+        for i, wave in enumerate(X):
+            wave = np.asarray(wave)
+            if wave.ndim != 1 or not wave.size:
+                raise ValueError(f"X[{i}] has shape {wave.shape}; a recording must be samples of "
+                                 "one channel, (T,), and not be empty.")
+            if wave.dtype.kind in "iu":
+                wave = wave / np.iinfo(wave.dtype).max
+            if not np.isfinite(wave).all():
+                raise ValueError(f"X[{i}] holds NaN or infinite samples; cut them out, or leave "
+                                 "the recording out.")
+            pictures.append(self._picture(wave, frames).astype(np.float32))
+        return np.stack(pictures)[:, None]
+
+    def _n_samples(self, seconds):
+        return max(1, round(self.sample_rate * seconds))
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.two_d_array = False  # recordings differ in length, as documents do
+        tags.no_validation = True
+        return tags
+
+
+class LogMelSpectrogram(_Spectrograms):
     r"""Waveforms to logarithmic mel spectrograms, the usual picture of speech.
 
     The power spectrum of short frames is summed in triangular bands that are equally wide on the
@@ -44,13 +109,23 @@ class LogMelSpectrogram(TransformerMixin, BaseEstimator):
     filters_ : ndarray of shape (n_mels, n_frequencies)
         The triangles.
 
+    See Also
+    --------
+    LogSpectrogram : All frequencies, standardised by recording.
+    cmkdlearn.nn.augment.SpecAugment : Hides bands and frames in training.
+
+    Notes
+    -----
+    The result S, (n, 1, n_mels, n_frames), is read as images. Sequences of n_frames steps are
+    ``S[:, 0].transpose(0, 2, 1)``.
+
     Examples
     --------
     >>> import numpy as np
     >>> from cmkdlearn.preprocessing import LogMelSpectrogram
     >>> tone = np.sin(2 * np.pi * 440 * np.arange(8000) / 8000)
     >>> LogMelSpectrogram().fit_transform([tone, tone[:4000]]).shape
-    (2, 64, 32)
+    (2, 1, 32, 64)
     """
 
     def __init__(self, sample_rate=8000, *, n_mels=32, duration=1.0, window=0.032, hop=0.016,
@@ -62,82 +137,122 @@ class LogMelSpectrogram(TransformerMixin, BaseEstimator):
         self.hop = hop
         self.floor = floor
 
-    def fit(self, X=None, y=None):
-        """Make the filters; nothing is learnt from ``X``.
+    def _frames(self):
+        n_window = self._n_samples(self.window)
+        return ShortTimeFFT(get_window("hann", n_window), self._n_samples(self.hop),
+                            self.sample_rate, mfft=2 ** (n_window - 1).bit_length())
 
-        Parameters
-        ----------
-        X : ignored
-        y : ignored
-
-        Returns
-        -------
-        self
-        """
-        for name in ("sample_rate", "duration", "window", "hop", "floor"):
-            check_number(name, getattr(self, name), low=0, open_low=True)
+    def _set_bands(self, frames):
         check_number("n_mels", self.n_mels, low=1, integer=True)
-        n_window, n_hop = (max(1, round(self.sample_rate * seconds))
-                           for seconds in (self.window, self.hop))
-        self._transform = ShortTimeFFT(get_window("hann", n_window), n_hop, self.sample_rate,
-                                       mfft=2 ** (n_window - 1).bit_length())
         mel = np.linspace(0, 2595 * np.log10(1 + self.sample_rate / 2 / 700), self.n_mels + 2)
         edges = 700 * (10 ** (mel / 2595) - 1)
         low, centre, high = (part[:, None] for part in (edges[:-2], edges[1:-1], edges[2:]))
-        rising = (self._transform.f - low) / (centre - low)
-        falling = (high - self._transform.f) / (high - centre)
+        rising = (frames.f - low) / (centre - low)
+        falling = (high - frames.f) / (high - centre)
         self.filters_ = np.clip(np.minimum(rising, falling), 0, None)
         empty = np.flatnonzero(self.filters_.sum(axis=1) == 0)
         if len(empty):
             raise ValueError(f"n_mels={self.n_mels} bands are narrower than the frequencies that "
                              f"window={self.window} seconds can tell apart (bands "
                              f"{empty.tolist()} are empty); lower n_mels or raise window.")
-        return self
 
-    def transform(self, X):
-        """Turn waveforms into spectrograms.
+    def _picture(self, wave, frames):
+        length = self._n_samples(self.duration)
+        start = max(0, len(wave) - length) // 2
+        wave = wave[start:start + length]
+        wave = np.pad(wave, (0, length - len(wave)))
+        gain = np.square(frames.win.sum() / 2)  # a sine of amplitude 1 has power 1
+        power = np.square(np.abs(frames.stft(wave))) / gain
+        return np.log(self.filters_ @ power + self.floor)
 
-        Parameters
-        ----------
-        X : list of array-like of shape (n_samples,), or array-like of shape (n, n_samples)
-            Integers are divided by the greatest one of their type.
 
-        Returns
-        -------
-        ndarray of shape (n, n_frames, n_mels)
-            float32: sequences, or images where an estimator has ``input_type="image"``.
+class LogSpectrogram(_Spectrograms):
+    """Waveforms to logarithmic spectrograms of all frequencies, standardised by recording.
 
-        Raises
-        ------
-        ValueError
-            On an empty recording, one with several channels, or NaN.
-        """
-        check_is_fitted(self)
-        length = max(1, round(self.sample_rate * self.duration))
-        gain = np.square(self._transform.win.sum() / 2)  # a sine of amplitude 1 has power 1
-        spectra = np.empty((len(X), self._transform.p_num(length), self.n_mels), np.float32)
-        for i, wave in enumerate(X):
-            wave = np.asarray(wave)
-            if wave.ndim != 1 or not wave.size:
-                raise ValueError(f"X[{i}] has shape {wave.shape}; a recording must be samples of "
-                                 "one channel, (T,), and not be empty.")
-            if wave.dtype.kind in "iu":
-                wave = wave / np.iinfo(wave.dtype).max
-            if not np.isfinite(wave).all():
-                raise ValueError(f"X[{i}] holds NaN or infinite samples; cut them out, or leave "
-                                 "the recording out.")
-            start = max(0, len(wave) - length) // 2
-            wave = wave[start:start + length]
-            wave = np.pad(wave, (0, length - len(wave)))
-            power = np.square(np.abs(self._transform.stft(wave))) / gain
-            spectra[i] = np.log(self.filters_ @ power + self.floor).T
-        return spectra
+    The audio of the experiments on AVE, CREMA-D and VGGSound: 257 x 1,004 of 160,000 samples, the
+    power density in frames of 512 samples, 159 apart [1]_ [2]_.
 
-    def __sklearn_tags__(self):
-        tags = super().__sklearn_tags__()
-        tags.input_tags.two_d_array = False  # recordings differ in length, as documents do
-        tags.no_validation = True
-        return tags
+    Parameters
+    ----------
+    sample_rate : float, default=16000
+        In hertz.
+    duration : float, default=10.0
+        In seconds: shorter recordings are repeated, of longer ones the beginning is taken.
+    window : float, default=0.032
+        Length of a frame in seconds (of a Tukey window, a quarter of which is tapered; a frame's
+        mean is subtracted first).
+    hop : float, default=0.0099375
+        From one frame to the next, in seconds: 159 of 16,000 samples.
+    floor : float, default=1e-7
+        Added to the power density (full scale 1, squared, a hertz) before the logarithm.
+
+    Attributes
+    ----------
+    frequencies_ : ndarray of shape (n_bands,)
+        In hertz, from 0 to half of ``sample_rate``.
+
+    See Also
+    --------
+    LogMelSpectrogram : Fewer bands, which are wider where the ear is less exact.
+    cmkdlearn.nn.augment.SpecAugment : Hides bands and frames in training.
+    cmkdlearn.datasets.SoundFiles : Makes spectrograms of files as they are read.
+
+    Notes
+    -----
+    The defaults are those of VGGSound's authors, whose recordings have 16 kHz. The code of [2]_
+    (``pre-processing/obtain_audio_spectrogram.py``) does the same with AVE and CREMA-D but for one
+    thing: it reads at librosa's rate of 22,050 Hz, where 160,000 samples are 7.26 seconds. For that
+    pass ``sample_rate=22050, duration=160000 / 22050, window=512 / 22050, hop=159 / 22050``. The
+    code that paper [3]_ has published reads such spectrograms and does not say who made them.
+
+    References
+    ----------
+    .. [1] H. Chen et al., "VGGSound: A Large-scale Audio-Visual Dataset", ICASSP 2020; code at
+       github.com/hche11/VGGSound, ``datasets/dataloader.py``.
+    .. [2] X. Peng et al., "Balanced Multimodal Learning via On-the-fly Gradient Modulation", CVPR
+       2022; code at github.com/GeWu-Lab/OGM-GE_CVPR2022.
+    .. [3] T. K. Tran et al., "Cross-Modal Knowledge Distillation without Paired Data: Theoretical
+       Foundation and Algorithm", ICML 2026; code at github.com/Duckduck-05/UCMKD.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from cmkdlearn.preprocessing import LogSpectrogram
+    >>> tone = np.sin(2 * np.pi * 440 * np.arange(48000) / 16000)
+    >>> S = LogSpectrogram().fit_transform([tone])
+    >>> S.shape
+    (1, 1, 257, 1004)
+    >>> print(f"{abs(S.mean()):.3f} {S.std():.3f}")
+    0.000 1.000
+    """
+
+    def __init__(self, sample_rate=16000, *, duration=10.0, window=0.032, hop=0.0099375,
+                 floor=1e-7):
+        self.sample_rate = sample_rate
+        self.duration = duration
+        self.window = window
+        self.hop = hop
+        self.floor = floor
+
+    def _frames(self):
+        return ShortTimeFFT(get_window(("tukey", 0.25), self._n_samples(self.window)),
+                            self._n_samples(self.hop), self.sample_rate, fft_mode="onesided2X",
+                            scale_to="psd")
+
+    def _set_bands(self, frames):
+        if frames.m_num > self._n_samples(self.duration):
+            raise ValueError(f"window={self.window} seconds are longer than duration="
+                             f"{self.duration}; shorten the one or lengthen the other.")
+        self.frequencies_ = frames.f
+
+    def _picture(self, wave, frames):
+        length, n_window = self._n_samples(self.duration), frames.m_num
+        wave = np.clip(np.resize(wave, length), -1, 1)  # which repeats it, or cuts off its end
+        # frames lie within the recording, the first one at its beginning
+        density = frames.spectrogram(wave, detr="constant", k_offset=n_window // 2, p0=0,
+                                     p1=(length - n_window) // frames.hop + 1)
+        picture = np.log(density + self.floor)
+        return (picture - picture.mean()) / (picture.std() + 1e-9)
 
 
 class Blur(TransformerMixin, BaseEstimator):

@@ -14,6 +14,7 @@ from cmkdlearn.nn.augment import (
     CIFAR10_POLICY,
     OPERATIONS,
     PHOTOMETRIC,
+    SpecAugment,
     StrongAugmentation,
     WeakAugmentation,
     apply_operations,
@@ -327,3 +328,81 @@ def test_augmentation_reads_its_spec():
 def test_bad_parameters_are_named(parameters, wrong):
     with pytest.raises(ValueError, match=wrong):
         StrongAugmentation(**parameters)
+
+
+# --- spectrograms --------------------------------------------------------------------------
+
+SPECTRA = torch.from_numpy(np.random.default_rng(0).normal(-8, 3, size=(200, 1, 20, 30))).float()
+
+
+def runs(hidden):
+    """Lengths of the runs of True in each row."""
+    edges = np.diff(np.pad(hidden.numpy().astype(int), ((0, 0), (1, 1))), axis=1)
+    starts, ends = np.nonzero(edges == 1), np.nonzero(edges == -1)
+    return starts[0], ends[1] - starts[1]
+
+
+@pytest.mark.parametrize("axis, share", [("bands", 0.15), ("frames", 0.2), ("frames", 1.0)])
+def test_one_mask_is_one_run_of_any_width_up_to_the_limit(axis, share):
+    """What is hidden is the sample's mean, over the whole other axis; all else is untouched."""
+    masked = seeded(0, SpecAugment(**{"n_masks": 1, "bands": 0, "frames": 0, axis: share}), SPECTRA)
+    mean = SPECTRA.mean((1, 2, 3), keepdim=True)
+    hidden = masked != SPECTRA
+    torch.testing.assert_close(masked[hidden], mean.expand_as(masked)[hidden])
+    across = 3 if axis == "bands" else 2
+    hidden = hidden[:, 0]
+    assert (hidden.all(across - 1) == hidden.any(across - 1)).all()
+    sample, width = runs(hidden.any(across - 1))
+    assert len(np.unique(sample)) == len(sample)  # no second run
+    limit = round(share * SPECTRA.shape[2 if axis == "bands" else 3])
+    assert set(width) == set(range(1, limit + 1)) or limit == 30 and width.max() > 25
+    share_without = 1 - len(sample) / len(SPECTRA)
+    assert abs(share_without - 1 / (limit + 1)) < 0.1  # a width of 0 is as likely as any
+
+
+def test_masks_reach_both_ends():
+    masked = seeded(0, SpecAugment(n_masks=1), SPECTRA) != SPECTRA
+    assert masked[:, 0, :, 0].any() and masked[:, 0, :, -1].any()
+    assert masked[:, 0, 0].any() and masked[:, 0, -1].any()
+
+
+@pytest.mark.parametrize("n_masks", [0, 1, 2, 5])
+def test_so_many_masks_hide_no_more_than_so_much(n_masks):
+    hidden = (seeded(0, SpecAugment(n_masks=n_masks), SPECTRA) != SPECTRA)[:, 0]
+    bands, frames = hidden.all(2).sum(1), hidden.all(1).sum(1)
+    assert bands.max() <= 3 * n_masks and frames.max() <= 6 * n_masks
+    assert bands.max() > 3 * (n_masks - 1) if n_masks < 5 else bands.max() > 6
+    if n_masks == 2:
+        assert np.bincount(runs(hidden.all(1))[0]).max() == 2
+
+
+def test_each_spectrogram_has_masks_of_its_own_and_a_seed_gives_them_again():
+    alike = SPECTRA[:1].repeat(50, 3, 1, 1)
+    masked = seeded(3, SpecAugment(), alike)
+    assert len(masked.unique(dim=0)) > 40
+    assert (masked[:, 0] == masked[:, 2]).all()  # channels are of one spectrogram
+    assert (masked == seeded(3, SpecAugment(), alike)).all()
+    assert (masked != seeded(4, SpecAugment(), alike)).any()
+    assert pickle.loads(pickle.dumps(SpecAugment(n_masks=3))) == SpecAugment(n_masks=3)
+
+
+def test_spectrograms_keep_their_dtype():
+    as_bytes = (SPECTRA - SPECTRA.min()).clamp(0, 255).to(torch.uint8)
+    masked = seeded(0, SpecAugment(), as_bytes)
+    assert masked.dtype == torch.uint8
+    where = masked != as_bytes
+    mean = as_bytes.float().mean((1, 2, 3), keepdim=True).round().to(torch.uint8)
+    assert (masked[where] == mean.expand_as(masked)[where]).all()
+    assert SpecAugment()(SPECTRA.double()).dtype == torch.float64
+
+
+@pytest.mark.parametrize("parameters, wrong", [
+    ({"n_masks": -1}, "n_masks=-1"), ({"bands": 1.5}, "bands=1.5"), ({"frames": -0.1}, "frames=-0.1")])
+def test_bad_masks_are_named(parameters, wrong):
+    with pytest.raises(ValueError, match=wrong):
+        SpecAugment(**parameters)
+
+
+def test_sequences_have_no_bands():
+    with pytest.raises(ValueError, match=r"spectrograms \(n, C, bands, frames\); this one has shape \(2, 8, 8\)"):
+        SpecAugment()(torch.zeros(2, 8, 8))

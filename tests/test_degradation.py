@@ -42,6 +42,24 @@ def test_bytes_and_colours():
     np.testing.assert_allclose(blend, 255 * same, atol=0.501)
 
 
+@pytest.mark.parametrize("dtype", [np.uint8, np.float32])
+def test_digits_may_be_binarised_first(dtype):
+    """By hand: of 0.2, 0.5 and 0.6 only the last is white; 0.25 of it and 0.75 of a grey of 0.4."""
+    unit = 255 if dtype == np.uint8 else 1
+    digit = np.array([[[0.2, 0.5 - 1 / 255, 0.6]]]) * unit
+    photograph = np.full((3, 3, 3), round(0.4 * unit, 2), dtype)
+    blend = make_mnistm(digit.astype(dtype), [photograph], gamma=0.25, threshold=0.5, rgb=True, random_state=0)
+    assert blend.shape == (1, 1, 3, 3) and blend.dtype == dtype
+    for channel in np.moveaxis(blend / unit, 3, 0):
+        np.testing.assert_allclose(channel, [[[0.3, 0.3, 0.55]]], atol=0.51 / unit if unit > 1 else 1e-6)
+
+
+def test_what_is_as_bright_as_the_threshold_is_black():
+    grey = np.full((1, 1, 1), 0.5)
+    assert make_mnistm(grey, [PHOTO], gamma=1, threshold=0.5) == 0
+    assert make_mnistm(grey, [PHOTO], gamma=1, threshold=0.49) == 1
+
+
 def test_scikit_learns_photographs_are_the_default():
     blend = make_mnistm(np.zeros((50, 28, 28), np.uint8), gamma=0, random_state=0)
     assert blend.shape == (50, 28, 28) and blend.std() > 20
@@ -51,6 +69,7 @@ def test_scikit_learns_photographs_are_the_default():
 
 @pytest.mark.parametrize(("args", "params", "message"), [
     ((X, [PHOTO]), {"gamma": 1.1}, "gamma=1.1"),
+    ((X, [PHOTO]), {"threshold": 127}, "threshold=127"),
     ((16 * X, [PHOTO]), {}, "X must hold bytes, or"),
     ((X.reshape(20, -1), [PHOTO]), {}, "grey images"),
     ((X, [PHOTO[:5]]), {}, "smaller than the"),

@@ -22,9 +22,11 @@ from cmkdlearn.nn.data import (
     seeded,
     whole,
 )
+from cmkdlearn.nn.features import with_feature_maps
 from cmkdlearn.nn.inputs import as_images, canonical
 from cmkdlearn.nn.modules import (
     Classifier,
+    FrameAverage,
     LogitsOnly,
     Standardise,
     ToFloat,
@@ -126,6 +128,16 @@ def test_input_type_decides(shape, input_type, expected, kind):
 def test_layouts_that_cannot_be(shape, input_type, message):
     with pytest.raises(ValueError, match=message):
         canonical(np.zeros(shape), input_type)
+
+
+@pytest.mark.parametrize("channels", [2, 6, 9, 20])
+def test_square_images_may_have_any_number_of_channels(channels):
+    X = filled((2, channels, 8, 8), np.uint8)
+    for layout in (X, np.moveaxis(X, 1, -1)):
+        canon, kind = canonical(layout)
+        assert kind == "image" and np.array_equal(canon, X)
+    with pytest.raises(ValueError, match="ambiguous"):
+        canonical(filled((2, 8, 8, 8)))
 
 
 def test_as_images():
@@ -499,3 +511,48 @@ def test_pretrained_networks_standardise_as_they_were_trained(monkeypatch):
     expected = (128 / 255 - torch.tensor(mean)) / torch.tensor(std)
     torch.testing.assert_close(network.preprocess(grey)[0, :, 0, 0], expected)
     assert network.encoder.conv1.kernel_size == (7, 7)  # and not the stem for small images
+
+
+# -------------------------------------------------------------------- several frames of a video
+
+FRAMES = torch.rand(4, 6, 32, 32, generator=torch.Generator().manual_seed(0))
+
+
+def test_frames_are_read_one_by_one_and_their_features_averaged():
+    network = build_classifier("test_efficientnet", FRAMES, "image", 3, n_frames=2).eval()
+    average, standardised = network.encoder, network.preprocess(FRAMES)
+    assert isinstance(average, FrameAverage)
+    one, other = (average.encoder(standardised[:, k:k + 3]) for k in (0, 3))
+    output = network(FRAMES)
+    torch.testing.assert_close(output.features, (one + other) / 2)
+    torch.testing.assert_close(output.logits, network.head((one + other) / 2))
+
+
+@pytest.mark.parametrize("name", ["resnet18", "vit_tiny_patch16_224"])
+def test_feature_maps_of_frames_are_averaged(name):
+    size = {"img_size": 32} if "vit" in name else {}
+    network = build_classifier(name, FRAMES, "image", 3, n_frames=2, **size).eval()
+    output, x = with_feature_maps(network, FRAMES)(FRAMES), network.preprocess(FRAMES)
+    torch.testing.assert_close(output.features, network(FRAMES).features)
+    wanted = network.encoder.encoder.forward_intermediates(
+        x.reshape(8, 3, 32, 32), output_fmt="NCHW", intermediates_only=True)
+    found = [map for map in wanted if map.shape[2:] == output.feature_maps[-1].shape[2:]][-1]
+    torch.testing.assert_close(output.feature_maps[-1], found.unflatten(0, (4, 2)).mean(1))
+
+
+def test_equal_frames_are_as_one():
+    same = FRAMES[:, :3].repeat(1, 2, 1, 1)
+    one = build_classifier("test_efficientnet", FRAMES[:, :3], "image", 3).eval()
+    two = Classifier(FrameAverage(one.encoder, 2), one.head)
+    torch.testing.assert_close(two(same).features, one.encoder(FRAMES[:, :3]))
+
+
+def test_without_being_told_a_network_reads_frames_together():
+    network = build_classifier("test_efficientnet", FRAMES, "image", 3)
+    assert next(network.encoder.parameters()).shape[1] == 6
+
+
+@pytest.mark.parametrize("n_frames", [4, 0])
+def test_a_number_of_frames_that_cannot_be(n_frames):
+    with pytest.raises(ValueError, match=f"module__n_frames={n_frames}"):
+        build_classifier("test_efficientnet", FRAMES, "image", 3, n_frames=n_frames)

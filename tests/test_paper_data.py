@@ -14,6 +14,7 @@ from sklearn.utils._testing import assert_allclose, assert_array_equal
 
 from cmkdlearn.datasets import (
     ArrayFiles,
+    FrameFiles,
     ImageFiles,
     SoundFiles,
     load_ave,
@@ -27,7 +28,10 @@ from cmkdlearn.datasets import (
     load_utkface,
     load_vggsound,
 )
-from cmkdlearn.preprocessing import LogMelSpectrogram
+from cmkdlearn.nn.data import seeded
+from cmkdlearn.nn.inputs import canonical
+from cmkdlearn.preprocessing import LogMelSpectrogram, LogSpectrogram
+from cmkdlearn.teachers import UnimodalTeacher
 
 COLOURS = {"red": (255, 0, 0), "green": (0, 255, 0), "blue": (0, 0, 255)}
 
@@ -174,7 +178,97 @@ def test_a_transformer_makes_spectrograms_of_recordings(tmp_path):
     file = sound(tmp_path / "a.wav", seconds=0.2)
     mel = LogMelSpectrogram(16000, duration=0.1, n_mels=20).fit()
     wave = SoundFiles([file], duration=0.1)[0]
-    assert_array_equal(SoundFiles([file], duration=0.1, transformer=mel)[0], mel.transform([wave])[0])
+    for duration in (0.1, None):
+        files = SoundFiles([file], duration=duration, transformer=mel)
+        assert_array_equal(files[0], mel.transform([wave])[0])
+    X, kind = canonical(np.stack([files[0], files[0]]))
+    assert kind == "image" and X.shape[1] == 1
+
+
+def test_a_transformer_is_given_whole_recordings(tmp_path):
+    """A short recording is repeated, which silence after it would prevent."""
+    wave = np.random.default_rng(0).normal(0, 3000, size=4000).astype(np.int16)
+    wavfile.write(tmp_path / "a.wav", 16000, wave)
+    repeated = LogSpectrogram(duration=1).fit()
+    spectrum = SoundFiles([tmp_path / "a.wav"], transformer=repeated)[0]
+    assert_allclose(spectrum, repeated.transform([np.tile(wave / 32768, 4)])[0], atol=1e-4)
+    assert SoundFiles([tmp_path / "a.wav"])[0].shape == (48000,)
+
+
+GREYS = [10, 50, 90, 130, 170]
+
+
+@pytest.fixture
+def videos(tmp_path):
+    """Two videos of five frames, and one of two; each frame has its own grey."""
+    def video(name, greys):
+        for i, grey in enumerate(greys):
+            Image.new("L", (9, 9), grey).save(tmp_path / f"{name}{i}.png")
+        return [tmp_path / f"{name}{i}.png" for i in range(len(greys))]
+    return [video("a", GREYS), video("b", [grey + 5 for grey in GREYS]), video("c", [0, 255])]
+
+
+def greys(sample):
+    assert (sample == sample[:, :1, :1]).all() and (sample[::3] == sample[2::3]).all()
+    return sample[::3, 0, 0].tolist()
+
+
+@pytest.mark.parametrize(("n_frames", "expected"), [
+    (1, [[90], [95], [255]]), (2, [[50, 90], [55, 95], [0, 255]]),
+    (3, [[50, 90, 130], [55, 95, 135], [0, 0, 255]]),
+    (7, [[10, 10, 50, 50, 90, 130, 170], [15, 15, 55, 55, 95, 135, 175], [0, 0, 0, 0, 255, 255, 255]])])
+def test_the_frames_in_the_middle(videos, n_frames, expected):
+    X = FrameFiles(videos, 4, n_frames=n_frames)
+    assert len(X) == 3 and X[0].shape == (3 * n_frames, 4, 4) and X[0].dtype == np.uint8
+    assert [greys(x) for x in X] == expected
+    assert greys(X[-1]) == expected[-1]
+
+
+def test_random_frames_are_drawn_anew_in_the_order_of_time(videos):
+    X = FrameFiles(videos, 4, n_frames=2, frames="random")
+    with seeded(0):
+        drawn = [tuple(greys(X[0])) for _ in range(200)]
+    assert set(drawn) == {(a, b) for a in GREYS for b in GREYS if a < b}
+    assert greys(X[2]) == [0, 255]
+    with seeded(0):
+        assert drawn == [tuple(greys(X[0])) for _ in range(200)]
+    assert len(FrameFiles(videos, 4, n_frames=5, frames="random")[0]) == 15
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_random_frames_follow_the_estimators_random_state(videos, workers):
+    X, y = FrameFiles(videos * 4, 8, n_frames=2, frames="random"), ["a", "b", "c"] * 4
+    middle = FrameFiles(videos, 8, n_frames=2)
+
+    def predicted(seed):
+        teacher = UnimodalTeacher("test_efficientnet", module__n_frames=2, max_epochs=2, batch_size=4,
+                                  device="cpu", random_state=seed, iterator_train__num_workers=workers)
+        return teacher.fit(X, y).predict_proba(middle)
+
+    first = predicted(0)
+    assert_array_equal(first, predicted(0))
+    assert not np.array_equal(first, predicted(1))
+
+
+def test_frames_that_cannot_be(videos):
+    with pytest.raises(ValueError, match="n_frames=0"):
+        FrameFiles(videos, n_frames=0)
+    with pytest.raises(ValueError, match=r"videos\[1\] holds no frames"):
+        FrameFiles([videos[0], []])
+    with pytest.raises(ValueError, match="frames='last' is unknown"):
+        FrameFiles(videos, frames="last")
+    videos[0][2].write_bytes(b"no image")
+    with pytest.raises(OSError, match="a2.png cannot be read as an image"):
+        FrameFiles(videos)[0]
+    with pytest.raises(IndexError):
+        FrameFiles(videos)[3]
+
+
+def test_only_arrays_of_two_axes_are_spectrograms(tmp_path):
+    for shape, expected in (((4,), (4,)), ((4, 5), (1, 4, 5)), ((4, 5, 3), (4, 5, 3))):
+        file = array(tmp_path / "a.npy", np.zeros(shape))
+        assert ArrayFiles([file], spectrograms=True)[0].shape == expected
+        assert ArrayFiles([file])[0].shape == shape
 
 
 @pytest.mark.parametrize("kind", [ImageFiles, SoundFiles, ArrayFiles])
@@ -404,7 +498,14 @@ def test_ave(ave):
     assert_array_equal(data.interval, [[0, 10], [5, 10], [7, 9]])
     assert [colour_of(data.X["image"][i]) for i in range(3)] == list(COLOURS)
     assert isinstance(data.X["audio"], ArrayFiles)
-    assert [data.X["audio"][i][0, 0] for i in range(3)] == [11 + ord(colour[0]) for colour in COLOURS]
+    assert [data.X["audio"][i][0, 0, 0] for i in range(3)] == [11 + ord(colour[0]) for colour in COLOURS]
+
+
+def test_several_frames_of_ave(ave):
+    image, = load_ave(ave, image_size=8, n_frames=2).X["image"][0][None]
+    assert [colour_of(frame) for frame in (image[:3], image[3:])] == ["green", "red"]
+    drawn = load_ave(ave, image_size=8, frames="random").X["image"]
+    assert {colour_of(drawn[0]) for _ in range(50)} == {"red", "green"}
 
 
 def test_ave_of_recordings(ave):
@@ -579,7 +680,7 @@ def test_the_lists_of_ravdess(ravdess_lists):
     data = load_ravdess(ravdess_lists, split="val", image_size=8)
     assert_array_equal(data.y, ["happy", "calm"])
     assert_array_equal(data.class_names, ["calm", "happy"])
-    assert data.X["audio"][1].shape == (6, 5) and data.X["audio"][1][0, 0] == ord("b")
+    assert data.X["audio"][1].shape == (1, 6, 5) and data.X["audio"][1][0, 0, 0] == ord("b")
     assert [colour_of(data.X["image"][i]) for i in range(2)] == ["red", "blue"]
 
 

@@ -15,7 +15,7 @@ from sklearn.pipeline import make_pipeline
 import cmkdlearn
 from cmkdlearn.base import TorchEstimator
 from cmkdlearn.embedding import Embedder
-from cmkdlearn.preprocessing import AddNoise, Blur, LogMelSpectrogram
+from cmkdlearn.preprocessing import AddNoise, Blur, LogMelSpectrogram, LogSpectrogram
 from cmkdlearn.selection import CCHSelector
 from cmkdlearn.students import DistilledRegressor, MultiTeacherDistiller, UCMKDStudent
 from cmkdlearn.teachers import TeacherEnsemble, UnimodalTeacher, WordNetRelaxedTeacher
@@ -169,10 +169,11 @@ def test_a_table_of_nouns_is_named_and_indexed():
 
 
 @pytest.mark.parametrize("transformer", [
-    Blur(1.0), AddNoise(random_state=0), LogMelSpectrogram(duration=0.1, n_mels=4)],
+    Blur(1.0), AddNoise(random_state=0), LogMelSpectrogram(duration=0.1, n_mels=4),
+    LogSpectrogram(8000, duration=0.1)],
     ids=lambda transformer: type(transformer).__name__)
 def test_what_is_no_table_stays_an_array(transformer):
-    samples = rng.normal(size=(3, 800)) if isinstance(transformer, LogMelSpectrogram) \
+    samples = rng.normal(size=(3, 800)) if isinstance(transformer, (LogMelSpectrogram, LogSpectrogram)) \
         else rng.normal(size=(3, 8, 8, 3))
     with sklearn.config_context(transform_output="pandas"):
         out = transformer.fit_transform(samples)

@@ -8,13 +8,18 @@ import zipfile
 
 import numpy as np
 import pytest
+from scipy import signal
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
+from sklearn.pipeline import make_pipeline
 from sklearn.svm import SVC
 from torch.utils.data import Dataset
 
+from cmkdlearn import io as files
 from cmkdlearn.datasets import _fsdd, fetch_fsdd, make_imbalanced, make_unpaired, subsample
-from cmkdlearn.preprocessing import LogMelSpectrogram
+from cmkdlearn.nn.augment import SpecAugment
+from cmkdlearn.preprocessing import LogMelSpectrogram, LogSpectrogram
+from cmkdlearn.teachers import UnimodalTeacher
 
 
 def wav(samples, rate=8000, width=2, channels=1):
@@ -158,17 +163,17 @@ def tone(frequency, seconds=1.0, amplitude=1.0):
 def test_a_tone_lights_its_band(frequency):
     """The brightest band is the one whose triangle is highest at the tone's frequency."""
     mel = LogMelSpectrogram(n_mels=24)
-    S = mel.fit_transform([tone(frequency)])[0]
+    S = mel.fit_transform([tone(frequency)])[0, 0]
     edges = 700 * (10 ** (np.linspace(0, 2595 * np.log10(1 + 4000 / 700), 26) / 2595) - 1)
     nearest = np.argmin(np.abs(np.log((edges[1:-1] + 700) / (frequency + 700))))
-    assert (S[5:-5].argmax(axis=1) == nearest).all()
+    assert (S[:, 5:-5].argmax(axis=0) == nearest).all()
 
 
 def test_power_and_floor():
     """A tone's power lies in its bands, a factor of 10 in amplitude is 100 in power."""
     mel = LogMelSpectrogram(floor=1e-12)
     loud, quiet = mel.fit_transform([tone(1000), tone(1000, amplitude=0.1)])
-    np.testing.assert_allclose((loud - quiet)[10:-10].max(), np.log(100), rtol=1e-3)
+    np.testing.assert_allclose((loud - quiet)[0, :, 10:-10].max(), np.log(100), rtol=1e-3)
     silent = LogMelSpectrogram(floor=1e-4).fit_transform([np.zeros(800)])
     np.testing.assert_allclose(silent, np.log(1e-4), rtol=1e-6)
 
@@ -181,9 +186,9 @@ def test_integers_are_scaled_and_lengths_made_equal():
         [wave[:2000], np.concatenate([np.zeros(1000), wave, np.zeros(1000)]), wave, as_integers])
     np.testing.assert_array_equal(long, exact)  # cut in the middle
     np.testing.assert_allclose(integer, exact, atol=0.05)
-    np.testing.assert_array_equal(short[:5], exact[:5])
-    assert short[-1].max() < -10 < exact[10].max()
-    assert exact.dtype == np.float32 and exact.shape[1] == 32
+    np.testing.assert_array_equal(short[0, :, :5], exact[0, :, :5])
+    assert short[0, :, -1].max() < -10 < exact[0, :, 10].max()
+    assert exact.dtype == np.float32 and exact.shape[:2] == (1, 32)
 
 
 @pytest.mark.parametrize("wave, message", [
@@ -191,19 +196,86 @@ def test_integers_are_scaled_and_lengths_made_equal():
     (np.zeros(0), r"X\[1\] has shape \(0,\)"),
     (np.array([0.0, np.nan]), r"X\[1\] holds NaN"),
 ])
-def test_bad_recordings(wave, message):
+@pytest.mark.parametrize("kind", [LogMelSpectrogram, LogSpectrogram])
+def test_bad_recordings(kind, wave, message):
     with pytest.raises(ValueError, match=message):
-        LogMelSpectrogram().fit().transform([np.ones(100), wave])
+        kind(8000, duration=1.0).fit().transform([np.ones(100), wave])
 
 
-@pytest.mark.parametrize("params, message", [
-    ({"n_mels": 0}, "n_mels=0 is out of range"),
-    ({"duration": 0}, "duration=0 is out of range"),
-    ({"n_mels": 400}, "n_mels=400 bands are narrower"),
+@pytest.mark.parametrize("kind, params, message", [
+    (LogMelSpectrogram, {"n_mels": 0}, "n_mels=0 is out of range"),
+    (LogMelSpectrogram, {"duration": 0}, "duration=0 is out of range"),
+    (LogMelSpectrogram, {"n_mels": 400}, "n_mels=400 bands are narrower"),
+    (LogSpectrogram, {"hop": 0}, "hop=0 is out of range"),
+    (LogSpectrogram, {"duration": 0.02}, "window=0.032 seconds are longer than duration=0.02"),
 ])
-def test_bad_parameters(params, message):
+def test_bad_parameters(kind, params, message):
     with pytest.raises(ValueError, match=message):
-        LogMelSpectrogram(**params).fit()
+        kind(**params).fit()
+
+
+@pytest.mark.parametrize("seconds", [2.0, 10.0, 12.5])
+def test_log_spectrograms_are_those_of_vggsound(seconds):
+    """Against the lines of the authors' code, in scipy's older functions."""
+    rng = np.random.default_rng(0)
+    wave = np.cumsum(rng.normal(0, 0.1, round(16000 * seconds))) % 2.2 - 1.1  # leaves [-1, 1]
+    cut = np.clip(np.tile(wave, 5)[:160000], -1, 1)
+    _, _, density = signal.spectrogram(cut, 16000, nperseg=512, noverlap=353)
+    expected = np.log(density + 1e-7)
+    expected = (expected - expected.mean()) / expected.std()
+    S = LogSpectrogram().fit_transform([wave])
+    assert S.shape == (1, 1, 257, 1004) and S.dtype == np.float32
+    np.testing.assert_allclose(S[0, 0], expected, atol=1e-5)
+
+
+def test_the_sizes_of_other_clips():
+    """3 seconds of 16 kHz, and 160,000 samples of 22,050 Hz, as OGM-GE's code has them."""
+    wave = [np.random.default_rng(0).normal(0, 0.1, 48000)]
+    assert LogSpectrogram(duration=3).fit_transform(wave).shape[2:] == (257, 299)
+    at = 22050
+    peng = LogSpectrogram(at, duration=160000 / at, window=512 / at, hop=159 / at)
+    assert peng.fit_transform(wave).shape[2:] == (257, 1004)
+
+
+@pytest.mark.parametrize("band", [3, 40, 128, 200])
+def test_a_tone_lights_its_frequency(band):
+    spectrogram = LogSpectrogram(duration=0.5).fit()
+    frequency = spectrogram.frequencies_[band]
+    assert frequency == band * 16000 / 512
+    S = spectrogram.transform([np.sin(2 * np.pi * frequency * np.arange(8000) / 16000)])[0, 0]
+    assert (S.argmax(axis=0) == band).all()
+    assert abs(S.mean()) < 1e-6 and abs(S.std() - 1) < 1e-5
+
+
+def test_the_power_of_white_noise_is_spread_over_all_frequencies():
+    """Parseval: the densities times the width of a band sum to the variance of the wave."""
+    wave = np.random.default_rng(0).uniform(-0.5, 0.5, 160000)
+    spectrogram = LogSpectrogram().fit()
+    frames = spectrogram._frames()
+    density = frames.spectrogram(wave, k_offset=256, p0=0, p1=1004)
+    np.testing.assert_allclose(density.mean(axis=1).sum() * 16000 / 512, wave.var(), rtol=0.01)
+
+
+def test_loudness_does_not_count():
+    wave = np.random.default_rng(0).normal(0, 0.1, 16000)
+    loud, quiet = LogSpectrogram(duration=1, floor=1e-30).fit_transform([wave, 0.1 * wave])
+    np.testing.assert_allclose(loud, quiet, atol=1e-5)
+    np.testing.assert_allclose(LogSpectrogram(duration=1).fit_transform([np.zeros(16000)]), 0, atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", [LogMelSpectrogram, LogSpectrogram])
+def test_a_spectrogram_is_read_as_an_image(kind, tmp_path):
+    """By itself, in a pipeline that can be kept in a file."""
+    rng = np.random.default_rng(0)
+    X, y = [rng.normal(0, 0.1, 8000) for _ in range(12)], np.arange(12) % 2
+    for recording in X[::2]:
+        recording += tone(500)
+    teacher = UnimodalTeacher("test_efficientnet", max_epochs=1, device="cpu", random_state=0,
+                              augmentation=SpecAugment())
+    pipeline = make_pipeline(kind(8000, duration=0.5), teacher).fit(X, y)
+    assert teacher.reader_.kind == "image" and teacher.reader_.shape[0] == 1
+    files.save(pipeline, tmp_path / "file")
+    np.testing.assert_array_equal(files.load(tmp_path / "file").predict_proba(X), pipeline.predict_proba(X))
 
 
 def test_spectrogram_as_an_estimator():

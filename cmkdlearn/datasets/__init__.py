@@ -12,7 +12,7 @@ from cmkdlearn.datasets._image_folders import (
     load_utkface,
 )
 from cmkdlearn.datasets._imbalanced import make_imbalanced
-from cmkdlearn.datasets._lazy_files import ArrayFiles, ImageFiles, SoundFiles
+from cmkdlearn.datasets._lazy_files import ArrayFiles, FrameFiles, ImageFiles, SoundFiles
 from cmkdlearn.datasets._mnistm import make_mnistm
 from cmkdlearn.datasets._mosei import load_mosei
 from cmkdlearn.datasets._omics import load_tcga
@@ -20,6 +20,7 @@ from cmkdlearn.datasets._unpaired import make_unpaired, subsample
 
 __all__ = [
     "ArrayFiles",
+    "FrameFiles",
     "ImageFiles",
     "SoundFiles",
     "fetch_cifar10",

@@ -14,7 +14,7 @@ from sklearn.utils import Bunch
 from torch.utils.data import Dataset
 
 from cmkdlearn._validation import check_option
-from cmkdlearn.datasets._lazy_files import ArrayFiles, ImageFiles, SoundFiles
+from cmkdlearn.datasets._lazy_files import ArrayFiles, FrameFiles, SoundFiles
 from cmkdlearn.datasets._paths import images_in, inside, lines_of, required
 
 MODALITIES = ("audio", "image")
@@ -38,8 +38,8 @@ H. Chen et al., "VGGSound: A Large-scale Audio-Visual Dataset", ICASSP 2020. CC 
 
 
 def load_ave(path, *, split="train", modalities=MODALITIES, image_folder="Image-01-FPS-SE",
-             audio_folder="Audio-1004-SE", image_size=224, sample_rate=16000, duration=10.0,
-             transformer=None, skip_missing=False):
+             audio_folder="Audio-1004-SE", image_size=224, n_frames=1, frames="middle",
+             sample_rate=16000, duration=None, transformer=None, skip_missing=False):
     """Read AVE, audio-visual events, in its published split.
 
     The lists of 50 classes of VGGSound in the code of [1]_ and [2]_ have the same form, and are
@@ -55,22 +55,24 @@ def load_ave(path, *, split="train", modalities=MODALITIES, image_folder="Image-
     modalities : sequence of {"audio", "image"}, default=("audio", "image")
         What to read.
     image_folder : str, default="Image-01-FPS-SE"
-        Has a folder of frames for each ``VideoID``, of which the middle one is read. The name is
-        that in the code of [1]_.
+        Has a folder of frames for each ``VideoID``. The name is that in the code of [1]_.
     audio_folder : str, default="Audio-1004-SE"
-        Has a ``VideoID.wav``, or an array ``VideoID.npy``, for each clip. The ``.pkl`` files that
-        the code of [1]_ writes are pickles, and refused: save what is in them by ``numpy.save``.
+        Has a ``VideoID.wav``, or an array ``VideoID.npy`` of shape (bands, frames), for each clip.
+        The ``.pkl`` files of the code of [1]_ are pickles, and refused: save what is in them by
+        ``numpy.save``.
     image_size : int, default=224
         Width and height in pixels: the middle square of each frame, resized.
+    n_frames, frames
+        How many frames of a clip, and which; see :class:`FrameFiles`.
     sample_rate, duration, transformer
-        For WAV files; see :class:`SoundFiles`.
+        For WAV files; see :class:`SoundFiles`. Waveforms have 10 seconds by default.
     skip_missing : bool, default=False
         Leave out clips of which something is missing, rather than raise an error.
 
     Returns
     -------
     data : :class:`~sklearn.utils.Bunch`
-        X : dict of ImageFiles, SoundFiles or ArrayFiles
+        X : dict of FrameFiles, SoundFiles or ArrayFiles
             By modality; read as they are asked for.
         y : ndarray of shape (n,), str
             Names of the events.
@@ -116,7 +118,11 @@ def load_ave(path, *, split="train", modalities=MODALITIES, image_folder="Image-
         events.setdefault(name, (place, category, interval))
     clips = _clips(path, {name: event[0] for name, event in events.items()}, modalities,
                    image_folder, audio_folder, skip_missing)
-    X = clips.datasets(path, image_size, sample_rate, duration, transformer)
+    if duration is None and transformer is None:
+        duration = 10.0
+    X = clips.datasets(
+        path, {"image_size": image_size, "n_frames": n_frames, "frames": frames},
+        {"sample_rate": sample_rate, "duration": duration, "transformer": transformer})
     return Bunch(X=X, y=np.array([events[name][1] for name in clips.names]),
                  class_names=np.unique([event[1] for event in events.values()]),
                  interval=np.array([events[name][2] for name in clips.names]), names=clips.names,
@@ -124,8 +130,8 @@ def load_ave(path, *, split="train", modalities=MODALITIES, image_folder="Image-
 
 
 def load_cremad(path, *, split=None, modalities=MODALITIES, image_folder="Image-01-FPS",
-                audio_folder="AudioWAV", image_size=224, sample_rate=16000, duration=3.0,
-                transformer=None, skip_missing=False):
+                audio_folder="AudioWAV", image_size=224, n_frames=1, frames="middle",
+                sample_rate=16000, duration=None, transformer=None, skip_missing=False):
     """Read CREMA-D, acted emotions.
 
     Parameters
@@ -139,12 +145,13 @@ def load_cremad(path, *, split=None, modalities=MODALITIES, image_folder="Image-
     modalities : sequence of {"audio", "image"}, default=("audio", "image")
         What to read.
     image_folder : str, default="Image-01-FPS"
-        Has a folder of frames for each clip, of which the middle one is read. The name is that in
-        the code of [1]_.
+        Has a folder of frames for each clip. The name is that in the code of [1]_.
     audio_folder : str, default="AudioWAV"
-        Has a WAV file, or an array (.npy), for each clip.
+        Has a WAV file, or an array (.npy) of shape (bands, frames), for each clip.
     image_size : int, default=224
         Width and height in pixels: the middle square of each frame, resized.
+    n_frames, frames
+        How many frames of a clip, and which; see :class:`FrameFiles`.
     sample_rate, duration, transformer
         For WAV files; see :class:`SoundFiles`.
     skip_missing : bool, default=False
@@ -153,7 +160,7 @@ def load_cremad(path, *, split=None, modalities=MODALITIES, image_folder="Image-
     Returns
     -------
     data : :class:`~sklearn.utils.Bunch`
-        X : dict of ImageFiles, SoundFiles or ArrayFiles
+        X : dict of FrameFiles, SoundFiles or ArrayFiles
             By modality; read as they are asked for.
         y : ndarray of shape (n,), str
             The emotion acted.
@@ -200,7 +207,9 @@ def load_cremad(path, *, split=None, modalities=MODALITIES, image_folder="Image-
                                  "emotion, as in 1001_DFA_ANG_XX,ANG.")
             listed[row[0]] = place
     clips = _clips(path, listed, modalities, image_folder, audio_folder, skip_missing)
-    X = clips.datasets(path, image_size, sample_rate, duration, transformer)
+    X = clips.datasets(
+        path, {"image_size": image_size, "n_frames": n_frames, "frames": frames},
+        {"sample_rate": sample_rate, "duration": duration, "transformer": transformer})
     fields = [_cremad_fields(path, name) for name in clips.names]
     return Bunch(X=X, y=np.array([CREMAD_EMOTIONS[field[2]] for field in fields]),
                  class_names=np.array(list(CREMAD_EMOTIONS.values())),
@@ -208,8 +217,9 @@ def load_cremad(path, *, split=None, modalities=MODALITIES, image_folder="Image-
                  skipped=clips.skipped, DESCR=CREMAD)
 
 
-def load_ravdess(path, *, split=None, modalities=MODALITIES, image_size=224, sample_rate=16000,
-                 duration=3.0, transformer=None, skip_missing=False):
+def load_ravdess(path, *, split=None, modalities=MODALITIES, image_size=224, n_frames=1,
+                 frames="middle", sample_rate=16000, duration=None, transformer=None,
+                 skip_missing=False):
     """Read RAVDESS, emotional speech.
 
     There is no official split: divide the clips by ``actor``, or read the lists of [1]_.
@@ -222,13 +232,16 @@ def load_ravdess(path, *, split=None, modalities=MODALITIES, image_size=224, sam
         recording a folder of the frames extracted from its video, with the video's name
         (``01-...`` or ``02-...``, without ``.mp4``). Or, for ``split``, as in the code of [1]_:
         ``data_file/spa_dl.csv``, ``spa_val.csv`` and ``spa_test.csv`` with lines
-        ``audio,image,label``, which name files in ``aud_features`` (.npy) and ``vid_features``.
+        ``audio,image,label``, which name files in ``aud_features`` (.npy, (bands, frames)) and
+        ``vid_features``.
     split : {None, "train", "val", "test"}, default=None
         None reads all speech; the others the lists.
     modalities : sequence of {"audio", "image"}, default=("audio", "image")
-        What to read: recordings (or arrays), and the middle frame of each video.
+        What to read: recordings (or arrays), and frames.
     image_size : int, default=224
         Width and height in pixels: the middle square of each frame, resized.
+    n_frames, frames
+        How many frames of a clip, and which; see :class:`FrameFiles`.
     sample_rate, duration, transformer
         For WAV files; see :class:`SoundFiles`.
     skip_missing : bool, default=False
@@ -237,7 +250,7 @@ def load_ravdess(path, *, split=None, modalities=MODALITIES, image_size=224, sam
     Returns
     -------
     data : :class:`~sklearn.utils.Bunch`
-        X : dict of ImageFiles, SoundFiles or ArrayFiles
+        X : dict of FrameFiles, SoundFiles or ArrayFiles
             By modality; read as they are asked for.
         y : ndarray of shape (n,), str
             Emotions; for ``split``, the labels of the list as they are.
@@ -280,7 +293,7 @@ def load_ravdess(path, *, split=None, modalities=MODALITIES, image_size=224, sam
             if match[1].startswith("01"):  # speech, and not song
                 parts[file.stem] = match
                 clips.add(file.stem, {"audio": partial(required, file, "a recording"),
-                                      "image": partial(_video_frame, file)})
+                                      "image": partial(_video_frames, file)})
         if not clips.names and not clips.skipped:
             raise FileNotFoundError(f"{path} holds no speech, such as 03-01-06-01-02-01-12.wav.")
         fields = [parts[name] for name in clips.names]
@@ -298,16 +311,19 @@ def load_ravdess(path, *, split=None, modalities=MODALITIES, image_size=224, sam
                             in zip(("aud_features", "vid_features"), row, strict=False))
             y[row[0]] = row[2]
             clips.add(row[0], {"audio": partial(_sound, audio.parent, audio.stem),
-                               "image": partial(required, image, "a frame of the clip")})
+                               "image": partial(_one_frame, image)})
         labels = {"y": np.array([y[name] for name in clips.names]),
                   "class_names": np.unique(list(y.values()))}
-    X = clips.datasets(path, image_size, sample_rate, duration, transformer)
+    X = clips.datasets(
+        path, {"image_size": image_size, "n_frames": n_frames, "frames": frames},
+        {"sample_rate": sample_rate, "duration": duration, "transformer": transformer})
     return Bunch(X=X, names=clips.names, skipped=clips.skipped, DESCR=RAVDESS, **labels)
 
 
 def load_vggsound(path, *, split="train", classes=None, modalities=MODALITIES,
-                  image_folder="Image-01-FPS", audio_folder="audio", image_size=224,
-                  sample_rate=16000, duration=10.0, transformer=None, skip_missing=False):
+                  image_folder="Image-01-FPS", audio_folder="audio", image_size=224, n_frames=1,
+                  frames="middle", sample_rate=16000, duration=None, transformer=None,
+                  skip_missing=False):
     """Read VGGSound in its published split.
 
     Parameters
@@ -322,14 +338,16 @@ def load_vggsound(path, *, split="train", classes=None, modalities=MODALITIES,
     modalities : sequence of {"audio", "image"}, default=("audio", "image")
         What to read.
     image_folder : str, default="Image-01-FPS"
-        Has a folder of frames for each clip, of which the middle one is read. The clips are
-        distributed as videos, and the folders' names are this library's.
+        Has a folder of frames for each clip. The clips are distributed as videos, and the folders'
+        names are this library's.
     audio_folder : str, default="audio"
-        Has a WAV file, or an array (.npy), for each clip.
+        Has a WAV file, or an array (.npy) of shape (bands, frames), for each clip.
     image_size : int, default=224
         Width and height in pixels: the middle square of each frame, resized.
+    n_frames, frames
+        How many frames of a clip, and which; see :class:`FrameFiles`.
     sample_rate, duration, transformer
-        For WAV files; see :class:`SoundFiles`.
+        For WAV files; see :class:`SoundFiles`. Waveforms have 10 seconds by default.
     skip_missing : bool, default=False
         Leave out clips of which something is missing, rather than raise an error. Many have gone
         from YouTube.
@@ -337,7 +355,7 @@ def load_vggsound(path, *, split="train", classes=None, modalities=MODALITIES,
     Returns
     -------
     data : :class:`~sklearn.utils.Bunch`
-        X : dict of ImageFiles, SoundFiles or ArrayFiles
+        X : dict of FrameFiles, SoundFiles or ArrayFiles
             By modality; read as they are asked for.
         y : ndarray of shape (n,), str
             Names of the classes.
@@ -377,7 +395,11 @@ def load_vggsound(path, *, split="train", classes=None, modalities=MODALITIES,
     if classes is not None:
         listed = {name: place for name, place in listed.items() if label[name] in classes}
     clips = _clips(path, listed, modalities, image_folder, audio_folder, skip_missing)
-    X = clips.datasets(path, image_size, sample_rate, duration, transformer)
+    if duration is None and transformer is None:
+        duration = 10.0
+    X = clips.datasets(
+        path, {"image_size": image_size, "n_frames": n_frames, "frames": frames},
+        {"sample_rate": sample_rate, "duration": duration, "transformer": transformer})
     return Bunch(X=X, y=np.array([label[name] for name in clips.names]),
                  class_names=np.array(known if classes is None else sorted(classes)),
                  names=clips.names, skipped=clips.skipped, DESCR=VGGSOUND)
@@ -405,22 +427,22 @@ class _Clips:
         for modality, file in found.items():
             self.files[modality].append(file)
 
-    def datasets(self, path, image_size, sample_rate, duration, transformer):
-        """Return what reads the files, by modality."""
+    def datasets(self, path, images, sounds):
+        """Return what reads the files, by modality; its parameters for either are dicts."""
         if not self.names:
             raise FileNotFoundError(f"{path} holds none of the {len(self.skipped)} clips listed, "
                                     f"such as {', '.join(self.skipped[:1])}.")
         X: dict[str, Dataset] = {}
         for modality, files in self.files.items():
             if modality == "image":
-                X[modality] = ImageFiles(files, image_size)
+                X[modality] = FrameFiles(files, **images)
                 continue
             kinds = {file.suffix for file in files}
             if len(kinds) > 1:
                 raise ValueError(f"{files[0].parent} mixes {' and '.join(sorted(kinds))} files; "
                                  "give it one kind.")
-            X[modality] = (ArrayFiles(files) if kinds == {".npy"}
-                           else SoundFiles(files, sample_rate, duration, transformer))
+            X[modality] = (ArrayFiles(files, spectrograms=True) if kinds == {".npy"}
+                           else SoundFiles(files, **sounds))
         return X
 
 
@@ -434,7 +456,7 @@ def _clips(path, listed, modalities, image_folder, audio_folder, skip_missing):
     for name, place in listed.items():
         clips.add(name, {
             "audio": partial(_sound, folders["audio"], name),
-            "image": partial(_middle_frame, inside(folders["image"], name, place))})
+            "image": partial(_frames_in, inside(folders["image"], name, place))})
     return clips
 
 
@@ -458,21 +480,26 @@ def _sound(folder, name):
                             "an array .npy in its place.")
 
 
-def _middle_frame(folder):
+def _frames_in(folder):
+    """Return the frames of a clip, in the order of the numbers in their names."""
     frames = images_in(required(folder, "a folder with the frames of the clip"))
     if not frames:
         raise FileNotFoundError(f"{folder} holds no frames (.jpg or .png).")
     frames.sort(key=lambda file: [int(part) if part.isdecimal() else part
                                   for part in re.split(r"(\d+)", file.name)])
-    return frames[len(frames) // 2]
+    return frames
 
 
-def _video_frame(recording):
-    """Return the middle frame of the video that belongs to one of RAVDESS's recordings."""
+def _one_frame(image):
+    return [required(image, "a frame of the clip")]
+
+
+def _video_frames(recording):
+    """Return the frames of the video that belongs to one of RAVDESS's recordings."""
     for kind in ("01", "02"):  # with sound, and without
         folder = recording.with_name(kind + recording.stem[2:])
         if folder.exists():
-            return _middle_frame(folder)
+            return _frames_in(folder)
     raise FileNotFoundError(f"{folder.with_name('01' + recording.stem[2:])} is missing: expected "
                             "a folder with the frames of the video.")
 

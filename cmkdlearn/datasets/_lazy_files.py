@@ -4,11 +4,12 @@ import math
 import warnings
 
 import numpy as np
+import torch
 from scipy.io import wavfile
 from scipy.signal import resample_poly
 from torch.utils.data import Dataset
 
-from cmkdlearn._validation import check_number
+from cmkdlearn._validation import check_number, check_option
 
 RATES = 50, 500_000  # hertz, from the slowest sensors to ultrasound
 
@@ -76,6 +77,70 @@ class ImageFiles(_Files):
         return np.asarray(square).transpose(2, 0, 1).copy()
 
 
+class FrameFiles(Dataset):
+    """Some frames of each video as a map-style ``torch.utils.data.Dataset``, read as asked for.
+
+    Every estimator takes it for ``X``, with the labels as ``y`` beside it. Several frames of a
+    video are the channels of one image, in the order of time. A network that is given by its name
+    reads them together, or, with ``module__n_frames``, one by one, and averages their features.
+
+    Parameters
+    ----------
+    videos : sequence of sequence of path-like
+        The frames of each video, in the order of time, in any format that Pillow reads.
+    image_size : int, default=224
+        Width and height in pixels: the middle square of each frame, resized.
+    n_frames : int, default=1
+        Frames of each video. Those of a video that has fewer are repeated.
+    frames : {"middle", "random"}, default="middle"
+        Which ones: those in the middle, or others each time that a video is read. They are drawn
+        by torch's global generator, which an estimator seeds by its ``random_state``. Let the
+        samples that are predicted have "middle".
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> from PIL import Image
+    >>> from cmkdlearn.datasets import FrameFiles
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     video = [Path(folder, f"{i}.png") for i in range(5)]
+    ...     for i, file in enumerate(video):
+    ...         Image.new("L", (40, 40), 50 * i).save(file)
+    ...     X = FrameFiles([video], image_size=32, n_frames=2)
+    ...     X[0].shape, X[0].max(axis=(1, 2))
+    ((6, 32, 32), array([ 50,  50,  50, 100, 100, 100], dtype=uint8))
+    """
+
+    def __init__(self, videos, image_size=224, *, n_frames=1, frames="middle"):
+        self.n_frames = check_number("n_frames", n_frames, low=1, integer=True)
+        self.frames = check_option("frames", frames, ["middle", "random"])
+        videos = [list(video) for video in videos]
+        if not all(videos):
+            raise ValueError(f"videos[{videos.index([])}] holds no frames; leave it out.")
+        if frames == "middle":
+            videos = [_middle_of(video, n_frames) for video in videos]
+        self.offsets = np.cumsum([0, *map(len, videos)])
+        self.images = ImageFiles([file for video in videos for file in video], image_size)
+
+    def __len__(self):
+        return len(self.offsets) - 1
+
+    def __getitem__(self, i):
+        i = range(len(self))[i]
+        first, n = self.offsets[i], self.offsets[i + 1] - self.offsets[i]
+        order = torch.randperm(n) if self.frames == "random" else torch.arange(n)
+        chosen = order[torch.arange(self.n_frames) % n].sort().values.tolist()
+        return np.concatenate([self.images[first + frame] for frame in chosen])
+
+
+def _middle_of(video, n_frames):
+    """Return so many frames, or all, half of them before the one in the middle."""
+    start = len(video) // 2 - n_frames // 2
+    start = max(0, min(start, len(video) - n_frames))
+    return video[start:start + n_frames]
+
+
 class SoundFiles(_Files):
     """WAV files as a map-style ``torch.utils.data.Dataset``, read one at a time.
 
@@ -87,13 +152,15 @@ class SoundFiles(_Files):
         PCM or floating-point WAV files of 50 to 500,000 Hz; several channels are averaged.
     sample_rate : int, default=16000
         In hertz; recordings of another rate are resampled.
-    duration : float, default=3.0
-        In seconds: shorter recordings are continued by silence, longer ones cut in the middle.
+    duration : float, optional
+        In seconds: shorter recordings are continued by silence, longer ones cut in the middle. By
+        default waveforms of 3 seconds are returned, and a transformer is given whole recordings.
     transformer : fitted transformer, optional
         Makes of ``[waveform]`` what is returned, for instance a
-        :class:`~cmkdlearn.preprocessing.LogMelSpectrogram` of the same ``sample_rate`` and
-        ``duration``. By default waveforms are returned: float32 of shape (n_samples,), full
-        scale 1.
+        :class:`~cmkdlearn.preprocessing.LogMelSpectrogram` or
+        :class:`~cmkdlearn.preprocessing.LogSpectrogram` of the same ``sample_rate``, which have a
+        duration of their own. By default waveforms are returned: float32 of shape (n_samples,),
+        full scale 1.
 
     Examples
     --------
@@ -107,16 +174,20 @@ class SoundFiles(_Files):
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     file = Path(folder, "tone.wav")
     ...     wavfile.write(file, 8000, np.full(8000, 16384, dtype=np.int16))
-    ...     SoundFiles([file])[0].shape, SoundFiles([file], duration=0.5, transformer=mel)[0].shape
-    ((48000,), (33, 32))
+    ...     SoundFiles([file])[0].shape, SoundFiles([file], transformer=mel)[0].shape
+    ((48000,), (1, 32, 33))
     """
 
     _kind = "a WAV file"
 
-    def __init__(self, files, sample_rate=16000, duration=3.0, transformer=None):
+    def __init__(self, files, sample_rate=16000, duration=None, transformer=None):
         self.files = [str(file) for file in files]
         self.sample_rate = check_number("sample_rate", sample_rate, low=1, integer=True)
-        self.duration = check_number("duration", duration, low=0, open_low=True)
+        if duration is None and transformer is None:
+            duration = 3.0
+        if duration is not None:
+            check_number("duration", duration, low=0, open_low=True)
+        self.duration = duration
         self.transformer = transformer
 
     def _read(self, file):
@@ -132,15 +203,15 @@ class SoundFiles(_Files):
         if not RATES[0] <= rate <= RATES[1]:
             raise ValueError(f"it declares a rate of {rate:,} Hz; recordings have {RATES[0]} to "
                              f"{RATES[1]:,}")
-        length = max(1, round(self.sample_rate * self.duration))
-        wave = self._middle(wave, rate, length)
+        wave = self._middle(wave, rate)
         return wave if self.transformer is None else self.transformer.transform([wave])[0]
 
-    def _middle(self, wave, rate, length):
-        """Return so many samples of this rate from the middle, continued by silence."""
+    def _middle(self, wave, rate):
+        """Return the middle of a recording, as long as it should be, continued by silence."""
         common = math.gcd(rate, self.sample_rate)
         up, down = self.sample_rate // common, rate // common
         n = -(-len(wave) * up // down)
+        length = n if self.duration is None else max(1, round(self.sample_rate * self.duration))
         start = max(0, n - length) // 2
         # Only what is returned is resampled. Every down samples become up; the filter looks
         # 10 max(up, down) / up samples to both sides.
@@ -174,6 +245,8 @@ class ArrayFiles(_Files):
     ----------
     files : sequence of path-like
         What ``numpy.save`` wrote.
+    spectrograms : bool, default=False
+        Arrays of two axes are pictures of one channel, (1, bands, frames), and no sequences.
 
     Examples
     --------
@@ -189,9 +262,11 @@ class ArrayFiles(_Files):
 
     _kind = "a plain array (.npy)"
 
-    def __init__(self, files):
+    def __init__(self, files, *, spectrograms=False):
         self.files = [str(file) for file in files]
+        self.spectrograms = spectrograms
 
     def _read(self, file):
         with open(file, "rb") as content:
-            return np.lib.format.read_array(content, allow_pickle=False)
+            values = np.lib.format.read_array(content, allow_pickle=False)
+        return values[None] if self.spectrograms and values.ndim == 2 else values

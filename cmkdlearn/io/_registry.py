@@ -33,7 +33,7 @@ from cmkdlearn._bridge.reading import Reader
 from cmkdlearn._protocol import ClassifierTeacher
 from cmkdlearn.base import TorchEstimator
 from cmkdlearn.losses import LOSSES, DistillationLoss
-from cmkdlearn.nn.augment import StrongAugmentation, WeakAugmentation
+from cmkdlearn.nn.augment import SpecAugment, StrongAugmentation, WeakAugmentation
 from cmkdlearn.nn.inputs import INPUT_TYPES, KINDS
 from cmkdlearn.selection import Verdict
 from cmkdlearn.students import MultiTeacherDistiller  # noqa: F401  with all that may be in a file
@@ -47,7 +47,7 @@ OF_SCIKIT_LEARN = {
     LinearRegression, LinearSVC, LogisticRegression, MinMaxScaler, PCA, Pipeline, Ridge,
     RidgeClassifier, StandardScaler,
 }
-AUGMENTATIONS = (WeakAugmentation, StrongAugmentation)
+AUGMENTATIONS = (WeakAugmentation, StrongAugmentation, SpecAugment)
 NETWORKS = ("cmkdlearn.losses.", "cmkdlearn.nn.", "cmkdlearn.students.", "cmkdlearn.teachers.",
             "torch.nn.modules.", "timm.layers.", "timm.models.")
 FUNCTIONS = {"torch.nn.functional.gelu": F.gelu, "torch.nn.functional.relu": F.relu}
@@ -244,7 +244,7 @@ LEARNED = {
         "groups_", "class_embeddings_", "nouns_", "noun_indices_", "noun_embeddings_",
         "noun_clusters_", "cluster_centers_", "mi_student_label_", "mi_teacher_student_",
         "mi_gap_", "mi_gap_interval_", "evidence_", "evidence_interval_", "ranking_",
-        "best_teacher_", "std_", "filters_"], is_data),
+        "best_teacher_", "std_", "filters_", "frequencies_"], is_data),
     "reader_": instance(Reader), "readers_": mapping(instance(Reader)),
     "_tables": mapping(instance(Reader)), "kind": one_of(*KINDS),
     "shape": listing(whole(1, 2**31)), "dtype": one_of("uint8", "float32", "float64"),

@@ -4,7 +4,8 @@
 kind     canonical shape     read from
 ======== =================== ==========================================================
 table    (n, d)              two axes
-image    (n, C, H, W)        (n, H, W), (n, H, W, C) or (n, C, H, W) with 1, 3 or 4 channels
+image    (n, C, H, W)        (n, H, W), (n, H, W, C) or (n, C, H, W) with 1, 3 or 4 channels,
+                             or as many as you like where H = W
 sequence (n, T, d)           three axes of floating-point numbers
 ======== =================== ==========================================================
 """
@@ -129,8 +130,10 @@ def _guess(X):
 
 def _channels_first(shape):
     first, last = shape[1] in CHANNELS, shape[-1] in CHANNELS
+    if not (first or last) and shape[1] != shape[-1]:  # several frames, if they are square
+        first, last = shape[2] == shape[-1], shape[1] == shape[2]
     if first != last:
         return first
     raise ValueError(f"The channel axis of images of shape {shape} is ambiguous (1, 3 or 4 "
-                     "channels are expected in one place): pass "
+                     "channels are expected in one place, or square images): pass "
                      'input_type="channels_first" or "channels_last".')

@@ -7,6 +7,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
+from cmkdlearn._validation import check_number
 from cmkdlearn.losses import Output
 
 SMALL_IMAGE = 64
@@ -110,6 +111,60 @@ def _unit(x):
     return x.float() / 255 if x.dtype == torch.uint8 else x
 
 
+class FrameAverage(nn.Module):
+    """Apply an encoder of images to each of several frames, and average their features.
+
+    So OGM-GE [1]_ and the experiments on CREMA-D that follow it read a video.
+
+    Parameters
+    ----------
+    encoder : Module
+        (n, C, H, W) to features (n, d).
+    n_frames : int
+        The batch is (n, n_frames * C, H, W), frame by frame.
+
+    References
+    ----------
+    .. [1] X. Peng et al., "Balanced Multimodal Learning via On-the-fly Gradient Modulation", CVPR
+       2022.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from cmkdlearn.nn.modules import FrameAverage
+    >>> frames = torch.stack([torch.zeros(2, 2), torch.ones(2, 2)])  # two of one channel
+    >>> FrameAverage(torch.nn.Flatten(), n_frames=2)(frames[None])
+    tensor([[0.5000, 0.5000, 0.5000, 0.5000]])
+    """
+
+    def __init__(self, encoder, n_frames):
+        super().__init__()
+        self.encoder = encoder
+        self.n_frames = n_frames
+
+    def forward(self, x):
+        """Return (n, d)."""
+        return self._average(self.encoder(self._apart(x)))
+
+    def forward_intermediates(self, x, intermediates_only=False, **kwargs):
+        """Return what timm's method does: feature maps averaged, the last features not yet."""
+        found = self.encoder.forward_intermediates(
+            self._apart(x), intermediates_only=intermediates_only, **kwargs)
+        if intermediates_only:
+            return [self._average(part) for part in found]
+        return found[0], [self._average(part) for part in found[1]]
+
+    def forward_head(self, x):
+        """Return (n, d) of the last features of the frames."""
+        return self._average(self.encoder.forward_head(x))
+
+    def _apart(self, x):
+        return x.unflatten(1, (self.n_frames, -1)).flatten(0, 1)
+
+    def _average(self, x):
+        return x.unflatten(0, (-1, self.n_frames)).mean(dim=1)
+
+
 class MeanOverTime(nn.Module):
     """Average a sequence (n, T, d) over its time axis."""
 
@@ -164,7 +219,8 @@ def build_classifier(module, X, kind, n_classes, preprocess=None, weight=None, /
         How often each sample counts in the standardisation, float64.
     **kwargs
         For the constructor (``module__*`` of the estimator). For timm's: ``pretrained=True`` takes
-        weights from its hub, ``checkpoint_path`` those of a file, with or without a head.
+        weights from its hub, ``checkpoint_path`` those of a file, with or without a head;
+        ``n_frames`` takes the channels of X for so many frames, as :class:`FrameAverage` does.
 
     Returns
     -------
@@ -200,7 +256,7 @@ def build_classifier(module, X, kind, n_classes, preprocess=None, weight=None, /
 
 
 def _timm_classifier(name, X, kind, n_classes, weight, /, pretrained=False, checkpoint_path=None,
-                     **kwargs):
+                     n_frames=1, **kwargs):
     import timm
 
     if kind != "image":
@@ -215,11 +271,16 @@ def _timm_classifier(name, X, kind, n_classes, weight, /, pretrained=False, chec
                 or ["resnet18", "convnext_atto", "vit_tiny_patch16_224"])
         raise ValueError(f'module={name!r} is neither "auto" nor a timm model such as '
                          f"{', '.join(near)}.")
+    check_number("module__n_frames", n_frames, low=1, integer=True)
+    if X.shape[1] % n_frames:
+        raise ValueError(f"module__n_frames={n_frames} does not divide the {X.shape[1]} channels "
+                         "of X.")
+    frames = X[:2].unflatten(1, (n_frames, -1))[:, 0]
     if checkpoint_path is not None:
         kwargs["pretrained_cfg_overlay"] = {**kwargs.get("pretrained_cfg_overlay", {}),
                                             **_weights_in(checkpoint_path, name)}
     try:
-        encoder = _timm_encoder(name, X, pretrained=trained, **kwargs)
+        encoder = _timm_encoder(name, frames, pretrained=trained, **kwargs)
     except RuntimeError as error:
         if checkpoint_path is None:
             raise
@@ -229,10 +290,12 @@ def _timm_classifier(name, X, kind, n_classes, weight, /, pretrained=False, chec
         del encoder.pretrained_cfg["state_dict"]  # which would be pickled with it
     if small:
         # the stem for small images of He et al. (2016), section 4.2: 3 x 3, no early pooling
-        encoder.conv1 = nn.Conv2d(X.shape[1], 64, 3, padding=1, bias=False)
+        encoder.conv1 = nn.Conv2d(frames.shape[1], 64, 3, padding=1, bias=False)
         encoder.maxpool = nn.Identity()
     preprocess = _as_pretrained(encoder.pretrained_cfg, X.shape[1]) if trained \
         else Standardise.of(X, kind, weight=weight)
+    if n_frames > 1:
+        encoder = FrameAverage(encoder, n_frames)
     width = _n_features(name, encoder, preprocess(X[:2].clone()))
     return Classifier(encoder, nn.Linear(width, n_classes), preprocess)
 
