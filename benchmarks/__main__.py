@@ -41,7 +41,8 @@ def _print_scale(scale, n_cells, found):
     print(f"{'':24} {scale}: {n_cells} cells, {done}")
 
 
-def main():
+def main(argv=None):
+    """Follow the command line, or a list of its words."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks",
                                      description=__doc__.partition("\n")[0])
     commands = parser.add_subparsers(dest="command", required=True)
@@ -62,7 +63,7 @@ def main():
     running.add_argument("--max-minutes", type=float, metavar="M",
                          help="stop after so long; the same command goes on from there")
     commands.add_parser("report", help="tables and figures for the docs, from the JSON")
-    args = parser.parse_args()
+    args = parser.parse_args(argv)
     if args.command == "list":
         overview()
     elif args.command == "report":

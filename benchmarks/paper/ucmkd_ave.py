@@ -12,7 +12,7 @@ FOLDER = ("AVE_Dataset as distributed (trainSet.txt and so on), with what was ex
           "videos in Image-01-FPS-SE and Audio-1004-SE (see cmkdlearn.datasets.load_ave)")
 LAYOUT = {"miniature": FOLDER, "full": FOLDER}
 SETTINGS = {
-    "miniature": {"epochs": 1, "image_size": 32, "seconds": 0.3},
+    "miniature": {"epochs": 1, "image_size": 32, "seconds": 0.3, "tiny": True},
     "full": {"epochs": 100, "image_size": 224, "seconds": 10.0},
 }
 

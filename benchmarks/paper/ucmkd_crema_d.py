@@ -12,7 +12,7 @@ FOLDER = ("CREMA-D as distributed (AudioWAV), with frames in Image-01-FPS and OG
           "and test.csv (see cmkdlearn.datasets.load_cremad)")
 LAYOUT = {"miniature": FOLDER, "full": FOLDER}
 SETTINGS = {
-    "miniature": {"epochs": 1, "image_size": 32, "seconds": 0.3},
+    "miniature": {"epochs": 1, "image_size": 32, "seconds": 0.3, "tiny": True},
     "full": {"epochs": 100, "image_size": 224, "seconds": 3.0},
 }
 

@@ -14,7 +14,7 @@ from sklearn.utils import Bunch
 
 from benchmarks._networks import SmallConvNet, UnitNet
 from benchmarks.paper import _ucmkd
-from benchmarks.paper._ucmkd import BACKBONES, NEW_SPEAKERS, PAPER  # noqa: F401
+from benchmarks.paper._ucmkd import NEW_SPEAKERS, PAPER  # noqa: F401
 from cmkdlearn.datasets import load_ravdess
 from cmkdlearn.nn.samples import take
 from cmkdlearn.preprocessing import LogMelSpectrogram
@@ -29,7 +29,7 @@ SMALL = ("Table 1", "Table 1 (script, ours)", "Table 1 (new speakers, ours)", "T
          "Table 4", "Table 5", "Table 6", "Table 7", "Table 9", "Table 11", "Table 14", "Figure 2",
          "Figure 3")
 SETTINGS = {
-    "miniature": {"epochs": 1, "image_size": 32, "seconds": 0.3},
+    "miniature": {"epochs": 1, "image_size": 32, "seconds": 0.3, "tiny": True},
     "small": {"epochs": 100},
     "full": {"epochs": 100, "image_size": 224, "seconds": 3.0},
 }
@@ -41,15 +41,16 @@ def tables(scale):
 
 
 def run(method, cell, seed, settings, folder, work):
-    small = "image_size" not in settings
-    clips = _small(folder) if small else _distributed(folder, settings["image_size"],
-                                                      settings["seconds"])
-    return _ucmkd.run(lambda seed, condition: _divided(clips, seed, condition),
-                      _small_network if small else _network(settings["image_size"]), method, cell,
+    reads_arrays = "image_size" not in settings
+    clips = small(folder) if reads_arrays else _distributed(
+        folder, settings["image_size"], settings["seconds"])
+    return _ucmkd.run(lambda seed, condition: divided(clips, seed, condition),
+                      _small_network if reads_arrays else _ucmkd.backbones(settings), method, cell,
                       seed, settings, work)
 
 
-def _divided(clips, seed, condition):
+def divided(clips, seed, condition):
+    """Return training and test clips: at random, or of other speakers."""
     rows = np.arange(len(clips.y))
     if condition == NEW_SPEAKERS:
         test = clips.fold == seed % (clips.fold.max() + 1)
@@ -61,7 +62,8 @@ def _divided(clips, seed, condition):
 
 
 @lru_cache
-def _small(folder):
+def small(folder):
+    """Return the clips of ravdess_speech.npz, by modality."""
     with np.load(folder / "ravdess_speech.npz", allow_pickle=False) as arrays:
         sound = arrays["logmel"].reshape(-1, 32, 2, 16, 8).mean((2, 4), dtype=np.float32)
         sound -= sound.mean((1, 2), keepdims=True)
@@ -78,13 +80,6 @@ def _small_network(modality, role, condition):
 
 @lru_cache
 def _distributed(folder, image_size, seconds):
-    mel = LogMelSpectrogram(16000, duration=seconds)
-    data = load_ravdess(folder, image_size=image_size, duration=seconds, transformer=mel)
+    mel = LogMelSpectrogram(16000, duration=seconds).fit()
+    data = load_ravdess(folder, image_size=image_size, transformer=mel)
     return Bunch(X=data.X, y=data.y, fold=data.actor % 4)
-
-
-def _network(image_size):
-    def network(modality, role, condition):
-        name = BACKBONES.get(condition, BACKBONES[""])[role == "student"]
-        return {"module": name, "input_type": "channels_first"}
-    return network

@@ -12,7 +12,7 @@ FOLDER = ("VGGSound's vggsound.csv, with what was extracted from its videos in I
           "audio (see cmkdlearn.datasets.load_vggsound)")
 LAYOUT = {"miniature": FOLDER, "full": FOLDER}
 SETTINGS = {
-    "miniature": {"epochs": 1, "image_size": 32, "seconds": 0.3},
+    "miniature": {"epochs": 1, "image_size": 32, "seconds": 0.3, "tiny": True},
     "full": {"epochs": 100, "image_size": 224, "seconds": 10.0},
 }
 
