@@ -168,6 +168,12 @@ def test_a_metric_in_which_there_is_no_lipschitz_constant_is_left_out():
     assert math.isfinite(bound.bound)
 
 
+def test_an_error_of_nothing_has_no_share():
+    certain, X = Says([[0.0], [0.0]], [1e4, 0.0]), np.zeros((4, 1))
+    bound = ucmkd_bound(certain, sure(0.6), X, [0] * 4, X, [0] * 4)
+    assert bound.student_error == 0 and bound.holds and bound.gap == math.inf
+
+
 def test_units_of_the_features_do_not_matter():
     rng = np.random.default_rng(0)
     X, X_T, y = rng.normal(size=(30, 2)), rng.normal(size=(30, 2)) + 1, np.arange(30) % 2

@@ -63,7 +63,7 @@ def ucmkd_bound(student, teacher, X, y, X_teacher, y_teacher, *, max_samples=100
     Bunch
         ``student_error``, and ``teacher_error``, ``feature_alignment``, ``label_alignment`` and
         their sum ``bound``, in nats; ``holds``, whether the error is not above the bound;
-        ``gap``, by which share of the error it lies above it (negative where it does not hold);
+        ``gap``, how far it lies above the error, as a share of the error;
         ``metric``, the cost metric that was the best; ``lipschitz`` and ``distance``,
         :math:`\tau_\delta` and :math:`W_\delta` by metric; ``n_student`` and ``n_teacher``, of how
         many samples.
@@ -81,7 +81,7 @@ def ucmkd_bound(student, teacher, X, y, X_teacher, y_teacher, *, max_samples=100
 
     Notes
     -----
-    This can fail. :math:`\tau_\delta` is the steepest slope between any two samples of *one* half
+    It can fail. :math:`\tau_\delta` is the steepest slope between any two samples of *one* half
     of either side's, and all else is evaluated on the other half: estimated from the same samples,
     it would make ``feature_alignment`` cover their difference by construction. It is an estimate
     from below. A metric in which :math:`\ell_\tau` rises over no distance is none of
@@ -96,8 +96,8 @@ def ucmkd_bound(student, teacher, X, y, X_teacher, y_teacher, *, max_samples=100
     :math:`\mathrm{err}_T + \mathrm{FA}` is below :math:`1/e`: a teacher that is good, but not
     sure, on features that are near the student's. A weak teacher cannot violate it.
 
-    The paper says of its Figure 3 that the bound is above the performance by a gap of 24.5 % on
-    average and does not define the gap. ``gap`` is the plainest reading.
+    The paper gives the gap of its Figure 3 as 24.5 % on average, and does not define it. ``gap`` is
+    the plainest reading.
 
     References
     ----------
@@ -142,15 +142,16 @@ def ucmkd_bound(student, teacher, X, y, X_teacher, y_teacher, *, max_samples=100
 
     X, X_teacher = take(X, mine), take(X_teacher, theirs)
     y_S, y_T = torch.from_numpy(y_S[mine]), torch.from_numpy(y_T[theirs])
-    z_S = _features(getattr(student, "project", student.encode)(X))
+    z = _features(student.encode(X))
+    z_S = _features(student.project(X)) if hasattr(student, "project") else z
     z_T = _features(teacher.encode(X_teacher))
-    p_S = _logits(student, _features(student.encode(X)))
-    p_T, p_T_own = (_logits(teacher, z)[:, columns] for z in (z_S, z_T))
+    of_S = _logits(student, z)
+    of_T, of_T_own = (_logits(teacher, z)[:, columns] for z in (z_S, z_T))
 
     # a half of either side gives tau, the other one all else
     (one_S, S), (one_T, T) = (torch.arange(len(y)).tensor_split(2) for y in (y_S, y_T))
     z_tau = torch.cat([z_S[one_S], z_T[one_T]])
-    uncertainty = _entropy(torch.cat([p_T[one_S], p_T_own[one_T]]))
+    uncertainty = _entropy(torch.cat([of_T[one_S], of_T_own[one_T]]))
     lipschitz = {name: _steepest(uncertainty, z_tau, cost) for name, cost in METRICS.items()}
     distance = {name: float(ot.emd2([], [], cost(z_S[S], z_T[T]).numpy(),
                                     numItermax=MOST_PIVOTS))
@@ -158,11 +159,11 @@ def ucmkd_bound(student, teacher, X, y, X_teacher, y_teacher, *, max_samples=100
     fa = {name: lipschitz[name] * distance[name] for name in METRICS
           if math.isfinite(lipschitz[name])}
     metric = min(fa, key=lambda name: fa[name])
-    log_kappa = true_log_probability(p_T[S], y_S[S])
-    student_error = F.cross_entropy(p_S[S], y_S[S])
+    log_kappa = true_log_probability(of_T[S], y_S[S])
+    student_error = F.cross_entropy(of_S[S], y_S[S])
     return _summed(
         student_error=student_error.item(),
-        teacher_error=F.cross_entropy(p_T_own[T], y_T[T]).item(), feature_alignment=fa[metric],
+        teacher_error=F.cross_entropy(of_T_own[T], y_T[T]).item(), feature_alignment=fa[metric],
         label_alignment=(student_error + (log_kappa.exp() * log_kappa).mean()).item(),
         metric=metric, lipschitz=lipschitz, distance=distance, n_student=len(S), n_teacher=len(T))
 
@@ -304,4 +305,5 @@ def _steepest(values, z, cost):
 def _summed(**terms):
     """Add the terms up, and compare their sum with the error."""
     bound, error = sum(terms[name] for name in TERMS if name in terms), terms["student_error"]
-    return Bunch(**terms | {"bound": bound, "holds": error <= bound, "gap": bound / error - 1})
+    gap = bound / error - 1 if error else math.inf
+    return Bunch(**terms | {"bound": bound, "holds": error <= bound, "gap": gap})
