@@ -183,11 +183,14 @@ def test_attributions_are_drawn():
 
 
 def test_bound_display_stacks_the_terms():
-    bounds = {"one": Bunch(teacher_error=0.3, feature_alignment=0.2, label_alignment=0.1,
-                           slack=0.05, student_error=0.4),
-              "two": Bunch(teacher_error=0.3, feature_alignment=0.1, label_alignment=0.2,
-                           slack=0.05, student_error=0.5)}
+    bounds = {"one": Bunch(teacher_error=0.3, feature_alignment=0.2, label_alignment=-0.1, student_error=0.4),
+              "two": Bunch(teacher_error=0.3, feature_alignment=0.1, label_alignment=0.2, student_error=0.5,
+                           deviation=0.05)}
     display = BoundDisplay(bounds).plot()
-    assert sum(bar.get_height() for bar in display.ax_.patches) == pytest.approx(1.3)
-    np.testing.assert_allclose(display.ax_.lines[0].get_ydata(), [0.4, 0.5])
+    assert sum(bar.get_height() for bar in display.ax_.patches) == pytest.approx(1.05)
+    errors, tops = display.ax_.lines
+    np.testing.assert_allclose(errors.get_ydata(), [0.4, 0.5])
+    np.testing.assert_allclose(tops.get_ydata(), [0.4, 0.65])
     assert [text.get_text() for text in display.ax_.get_xticklabels()] == ["one", "two"]
+    assert [text.get_text() for text in display.ax_.get_legend().get_texts()] == [
+        "student's error", "bound", "teacher's error", "FA", "LA", "deviation"]

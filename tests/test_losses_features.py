@@ -190,8 +190,8 @@ def test_norm_pools_the_larger_map():
 def test_review_step_by_step():
     s, t = sides(n=4)
     loss = built("review", s, t, width=6)
-    coarse, fine = loss.fusions
-    assert coarse.attention is None
+    pooled, coarse, fine = loss.fusions
+    assert pooled.attention is None
 
     def bn(x, layer):
         mean, var = x.mean((0, 2, 3)), x.var((0, 2, 3), unbiased=False)
@@ -212,20 +212,36 @@ def test_review_step_by_step():
             terms.append((0.5 ** (i + 1), ((F.avg_pool2d(a, k) - F.avg_pool2d(b, k)) ** 2).mean()))
         return sum(w * v for w, v in terms) / sum(w for w, _ in terms)
 
-    carried = narrow(s.feature_maps[1], coarse)
-    expected = hcl(widen(carried, coarse), t.feature_maps[1])
-    x = narrow(s.feature_maps[0], fine)
-    up = carried.repeat_interleave(2, 2).repeat_interleave(2, 3)
-    z = torch.sigmoid(F.conv2d(torch.cat([x, up], 1), fine.attention.weight, fine.attention.bias))
-    expected = expected + hcl(widen(z[:, :1] * x + z[:, 1:] * up, fine), t.feature_maps[0])
+    def fused(x, carried, fusion):
+        x, up = narrow(x, fusion), carried.repeat_interleave(x.shape[2] // carried.shape[2], 2)
+        up = up.repeat_interleave(x.shape[3] // carried.shape[3], 3)
+        z = torch.sigmoid(F.conv2d(torch.cat([x, up], 1), fusion.attention.weight, fusion.attention.bias))
+        return z[:, :1] * x + z[:, 1:] * up
+
+    first = narrow(s.features[:, :, None, None], pooled)
+    second = fused(s.feature_maps[1], first, coarse)
+    third = fused(s.feature_maps[0], second, fine)
+    expected = (((widen(first, pooled)[:, :, 0, 0] - t.features) ** 2).mean()
+                + hcl(widen(second, coarse), t.feature_maps[1]) + hcl(widen(third, fine), t.feature_maps[0]))
     torch.testing.assert_close(loss(s, t), expected)
+
+
+def test_review_starts_with_what_the_head_reads():
+    """And it reaches every map: the features alone change what all of them are compared with."""
+    s, t = sides()
+    loss = built("review", s, t)
+    features = s.features.clone().requires_grad_(True)
+    loss(s._replace(features=features), t._replace(features=loss.fusions[0].widen[1](
+        torch.zeros(6, 4, 1, 1, dtype=torch.float64))[:, :, 0, 0])).backward()
+    assert features.grad.abs().max() > 1e-6
+    assert loss(s, t) != loss(s, t._replace(features=2 * t.features))
 
 
 def test_review_pairs_maps_from_the_coarsest():
     s, t = sides(maps=((2, 16), (2, 8), (3, 4)))
     loss = built("review", s, t)
     shorter = s._replace(feature_maps=s.feature_maps[1:])
-    assert len(loss.fusions) == 2
+    assert len(loss.fusions) == 3  # of the features and of two maps
     torch.testing.assert_close(loss(s, t), loss(shorter, t))
 
 
@@ -236,41 +252,68 @@ def test_review_of_maps_of_other_sizes():
 
 # -------------------------------------------------------------------- crd
 
-def crd_by_hand(loss, s, t, y):
-    g_s, g_t = ((f @ p.weight.T + p.bias).detach().numpy() for f, p in
-                ((s.features, loss.project_student), (t.features, loss.project_teacher)))
-    g_s, g_t = (g / np.linalg.norm(g, axis=1, keepdims=True) for g in (g_s, g_t))
-    total, n = 0, len(y)
-    for i in range(n):
-        others = [j for j in range(n) if j != i and (y[i] != y[j] or y[i] == -1)]
-        N, M = max(len(others), 1), n
+def projected(loss, s, t):
+    return (F.normalize(f @ p.weight.T + p.bias, dim=1)
+            for f, p in ((s.features, loss.project_student), (t.features, loss.project_teacher)))
 
-        def h(j, i=i, share=N / M):
-            e = math.exp(g_s[i] @ g_t[j] / loss.nce_temperature)
+
+def crd_one_way(anchors, known, y, labels, temperature):
+    """Anchor by anchor; the own pair stands in the anchor's row of what is known."""
+    total = 0
+    for i, anchor in enumerate(anchors):
+        others = [j for j in range(len(known)) if j != i and (y[i] != labels[j] or y[i] == -1)]
+        N, M = max(len(others), 1), len(known)
+
+        def h(j, anchor=anchor, share=N / M):
+            e = torch.exp(anchor @ known[j] / temperature)
             return e / (e + share)
 
-        total -= math.log(h(i)) + sum(math.log(1 - h(j)) for j in others)
-    return total / n
+        total = total - torch.log(h(i)) - sum(torch.log(1 - h(j)) for j in others)
+    return total / len(anchors)
 
 
-@pytest.mark.parametrize("y", [[0, 1, 2, 0, 1, 2], [-1, -1, 0, 0, 1, 2], [-1] * 6, [0] * 6])
-def test_crd_pair_by_pair(y):
+@pytest.mark.parametrize("y", [[0, 1, 2, 0, 1, 2], [-1, -1, 0, 0, 1, 2], [-1] * 6, [0] * 6, [0, 0, 0, 1, 1, 2]])
+def test_crd_pair_by_pair_and_both_ways(y):
     s, t = sides()
     loss = built("crd", s, t, dim=4, nce_temperature=0.5)
-    assert loss(s, t, torch.tensor(y)).item() == pytest.approx(crd_by_hand(loss, s, t, y))
+    ours, theirs = projected(loss, s, t)
+    torch.testing.assert_close(loss(s, t, torch.tensor(y)), crd_one_way(ours, theirs, y, y, 0.5)
+                               + crd_one_way(theirs, ours, y, y, 0.5))
 
 
-def test_crd_keeps_a_bank_while_training():
+def test_crd_pulls_on_the_anchor_only():
+    """The student learns from the way on which it is the anchor, the teacher's map from the other."""
+    s, t = sides()
+    y = [0, 0, 0, 1, 1, 2]
+    loss = built("crd", s, t, dim=4, nce_temperature=0.5)
+    features = s.features.clone().requires_grad_(True)
+    loss(s._replace(features=features), t, torch.tensor(y)).backward()
+    mine = s.features.clone().requires_grad_(True)
+    ours, theirs = projected(loss, s._replace(features=mine), t)
+    expected, = torch.autograd.grad(crd_one_way(ours, theirs.detach(), y, y, 0.5), mine)
+    torch.testing.assert_close(features.grad, expected)
+    ours, theirs = projected(loss, s, t)
+    expected, = torch.autograd.grad(crd_one_way(theirs, ours.detach(), y, y, 0.5), loss.project_teacher.weight)
+    torch.testing.assert_close(loss.project_teacher.weight.grad, expected)
+
+
+def test_crd_keeps_a_bank_of_either_side_while_training():
     s, t = sides()
     y = torch.arange(6) % 5
     loss = built("crd", s, t, dim=4, bank_size=8)
     first = loss(s, t, y)
-    assert len(loss.bank) == 6 and not loss.bank.requires_grad
+    assert len(loss.teacher_bank) == len(loss.student_bank) == 6 and not loss.student_bank.requires_grad
+    earlier = loss.student_bank, loss.teacher_bank, loss.bank_labels
     assert loss(s, t, y) > first  # more to tell apart
-    assert len(loss.bank) == 8
-    loss.eval()(s, t, y)
-    assert len(loss.bank) == 8
-    torch.testing.assert_close(loss.bank[:6], F.normalize(loss.project_teacher(t.features), dim=1))
+    ours, theirs = projected(loss, s, t)
+    torch.testing.assert_close(
+        loss.eval()(s, t, y), crd_one_way(ours, torch.cat([theirs, loss.teacher_bank]), y,
+                                            torch.cat([y, loss.bank_labels]), 0.07)
+        + crd_one_way(theirs, torch.cat([ours, loss.student_bank]), y, torch.cat([y, loss.bank_labels]), 0.07))
+    assert len(loss.teacher_bank) == len(loss.student_bank) == len(loss.bank_labels) == 8
+    for bank, newest, before in zip((loss.student_bank, loss.teacher_bank, loss.bank_labels),
+                                    (ours, theirs, y), earlier, strict=True):
+        torch.testing.assert_close(bank, torch.cat([newest, before])[:8].detach())
 
 
 # -------------------------------------------------------------------- c2kd
@@ -340,7 +383,7 @@ def everything(name):
     return built(name, s, t), s, t, torch.tensor([0, 1, 2, 3, 4])
 
 
-@pytest.mark.parametrize("name", ["rkd", "fitnet", "norm", "crd", "review"])  # c2kd's targets are constants
+@pytest.mark.parametrize("name", ["rkd", "fitnet", "norm", "review"])  # c2kd and crd hold a side constant
 def test_gradient_by_finite_differences(name):
     s, t = sides(n=4, maps=((1, 4), (2, 2)), teacher_maps=((2, 4), (1, 2)))
     loss, y = built(name, s, t), torch.arange(4)

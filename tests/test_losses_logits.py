@@ -100,22 +100,36 @@ def test_kd_is_dkd_with_the_teachers_doubt_as_beta(student, teacher, c, tau):
                                rtol=1e-7, atol=1e-9)
 
 
-def rld_of_one(s, t, c, tau, alpha, beta):
-    p, q = softmax(t / tau), softmax(s / tau)
-    top = int(np.argmax(t))
-    scd = kl([p[top], 1 - p[top]], [q[c], 1 - q[c]])
-    kept = [k for k in range(len(s)) if t[k] < t[c]]
-    mcd = kl(softmax(t[kept] / tau), softmax(s[kept] / tau)) if kept else 0.0
-    return tau**2 * (alpha * scd + beta * mcd)
+def rld_of_one(s, t, c, tau, alpha, beta, tau_c):
+    """As zju-SWJ/RLD has it: SCD at a temperature of its own, MCD below the label's logit."""
+    top, below = int(np.argmax(t)), [k for k in range(len(s)) if t[k] < t[c]]
+    sure, gives = softmax(t / tau_c)[top], softmax(s / tau_c)[c]
+    scd = kl([sure, 1 - sure], [gives, 1 - gives])
+    mcd = kl(softmax(t[below] / tau), softmax(s[below] / tau)) if below else 0.0
+    return alpha * tau_c**2 * scd + beta * tau**2 * mcd
 
 
 @quick
-@given(logits, logits, labels, st.floats(2, 10))
-def test_rld_whether_the_teacher_is_right_or_wrong(student, teacher, y, tau):
-    expected = np.mean([rld_of_one(s, t, c, tau, 0.7, 3.0)
+@given(arrays(np.float64, (6, 5), elements=st.integers(-20, 20) | st.floats(-20, 20)), logits, labels,
+       st.floats(2, 10), st.floats(2, 10))
+def test_rld_whether_the_teacher_is_right_or_wrong(teacher, student, y, tau, tau_c):
+    """Whole numbers among its logits, so that some are as great as the label's."""
+    expected = np.mean([rld_of_one(s, t, c, tau, 0.7, 3.0, tau_c)
                         for s, t, c in zip(student, teacher, y, strict=True)])
-    loss = get_loss("rld", temperature=tau, alpha=0.7, beta=3.0)
+    loss = get_loss("rld", temperature=tau, alpha=0.7, beta=3.0, confidence_temperature=tau_c)
     assert value(loss, student, teacher, y).item() == pytest.approx(expected, rel=1e-5, abs=1e-6)
+
+
+def test_rld_has_its_authors_defaults():
+    student, teacher, y = draw()
+    expected = np.mean([rld_of_one(s, t, c, tau=4.0, alpha=1.0, beta=8.0, tau_c=1.0)
+                        for s, t, c in zip(student, teacher, y, strict=True)])
+    assert value(get_loss("rld"), student, teacher, y).item() == pytest.approx(expected)
+    # on ImageNet
+    expected = np.mean([rld_of_one(s, t, c, tau=1.0, alpha=1.0, beta=0.5, tau_c=1.0)
+                        for s, t, c in zip(student, teacher, y, strict=True)])
+    imagenet = get_loss("rld", temperature=1.0, beta=0.5)
+    assert value(imagenet, student, teacher, y).item() == pytest.approx(expected)
 
 
 def test_rld_by_hand():
@@ -128,11 +142,16 @@ def test_rld_by_hand():
     assert last.item() == 0  # nothing is ranked below the label
 
 
-def test_where_the_teacher_is_right_rld_is_dkd():
+def test_where_the_teacher_is_right_rld_is_dkd_but_for_the_temperature_of_confidence():
     student, teacher, _ = draw()
     y = teacher.argmax(1)
-    torch.testing.assert_close(value(get_loss("rld"), student, teacher, y),
-                               value(get_loss("dkd"), student, teacher, y))
+
+    def of(name, **params):
+        return value(get_loss(name, **params), student, teacher, y)
+
+    torch.testing.assert_close(of("rld", confidence_temperature=4.0), of("dkd"))
+    torch.testing.assert_close(of("rld"), of("dkd", temperature=1.0, beta=0.0) + of("dkd", alpha=0.0))
+    assert abs(of("rld") - of("dkd")) > 1e-3 * of("dkd")
 
 
 @quick

@@ -229,4 +229,4 @@ def test_crossmodal_from_a_transformer(teacher):
                           module__embed_dim=12, module__depth=4, module__num_heads=2, **training)
     fitted = student([("vit", vit)], loss="review").fit(IMAGES, y)
     assert np.isfinite(fitted.history_[:, "train_kd_loss"]).all()
-    assert len(fitted.net_.criterion_.fusions) == 2
+    assert len(fitted.net_.criterion_.fusions) == 3  # of the features and of two maps

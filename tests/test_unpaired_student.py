@@ -1,4 +1,4 @@
-"""UCMKDStudent: Algorithm 1 against an unrolled loop, its limits, and the bound."""
+"""UCMKDStudent: Algorithm 1 against an unrolled loop, and its limits."""
 
 import copy
 import math
@@ -18,10 +18,8 @@ from sklearn.svm import SVC
 from torch import nn
 
 from cmkdlearn.alignment import feature_alignment, label_alignment
-from cmkdlearn.inspection import BoundDisplay
 from cmkdlearn.students import MultiTeacherDistiller, UCMKDStudent, _unpaired
 from cmkdlearn.teachers import TeacherEnsemble, UnimodalTeacher
-from cmkdlearn.theory import ucmkd_bound
 
 X, y = load_digits(return_X_y=True)
 X = (X / 16).astype(np.float32)
@@ -444,61 +442,6 @@ def test_exploding_inner_step_is_named(teacher):
         fit(teacher, bilevel=True, lambda_fa=1.0, lambda_la=1.0, inner_lr=1e38, la_gradient="full")
 
 
-# --------------------------------------------------------------------------------- the bound
-
-
-@pytest.mark.parametrize("weight", [0.0, 1.0])
-@pytest.mark.parametrize("delta", [0.05, 0.5])
-def test_bound_holds_on_held_out_data(teacher, weight, delta):
-    student = fit(teacher, lambda_fa=weight, max_epochs=15)
-    bound = ucmkd_bound(student, teacher, LOWER[1100:], y[1100:], UPPER[1100:], y[1100:],
-                        delta=delta)
-    # on the samples themselves it holds without the slack
-    assert bound.student_error <= bound.bound - bound.slack + 1e-9
-    assert bound.holds
-    assert bound.bound == pytest.approx(bound.teacher_error + bound.feature_alignment
-                                        + bound.label_alignment + bound.slack)
-    # the terms by hand
-    proba = student.predict_proba(LOWER[1100:])[np.arange(697), y[1100:]]
-    assert bound.student_error == pytest.approx(-np.log(proba).mean(), rel=1e-4)
-    z = torch.from_numpy(student.project(LOWER[1100:]))
-    kappa = teacher.head_(z).softmax(1).detach().numpy()[np.arange(697), y[1100:]]
-    la = np.mean(-np.log(proba) + kappa * np.log(kappa))
-    assert bound.label_alignment == pytest.approx(la, rel=1e-4)
-    taught = teacher.predict_proba(UPPER[1100:])[np.arange(697), y[1100:]]
-    assert bound.teacher_error == pytest.approx(-np.log(taught).mean(), rel=1e-4)
-    assert bound.slack == pytest.approx(2 / math.e * math.sqrt(math.log(2 / delta) / 2 / 697))
-
-
-def test_lipschitz_estimate_is_below_what_a_linear_head_allows(teacher):
-    """|d(p log p)| <= max p (1 - p) |1 + log p| times the greatest distance of two class weights."""
-    student = fit(teacher, max_epochs=10)
-    bound = ucmkd_bound(student, teacher, LOWER[1100:], y[1100:], delta=1e-6)
-    p = np.linspace(1e-6, 1, 10_000)
-    steepest = (p * (1 - p) * np.abs(1 + np.log(p))).max()
-    apart = torch.cdist(teacher.head_.weight, teacher.head_.weight).max().item()
-    assert 0 < bound.lipschitz <= steepest * apart
-
-
-def test_student_on_its_teachers_features_pays_no_transport(teacher):
-    """A student that is the teacher, on the teacher's samples: FA = 0, and LA is (1 - kappa) CE."""
-    bound = ucmkd_bound(teacher, teacher, UPPER[:600], y[:600])
-    assert bound.feature_alignment == pytest.approx(0, abs=1e-6)
-    assert bound.student_error == pytest.approx(bound.teacher_error, rel=1e-5)
-    same = ucmkd_bound(teacher, teacher, UPPER[:600], y[:600], UPPER[:600], y[:600])
-    assert same.distance == same.feature_alignment == 0
-
-
-def test_bound_refuses(teacher):
-    student = fit(teacher, max_epochs=1)
-    with pytest.raises(ValueError, match="delta=1 must be"):
-        ucmkd_bound(student, teacher, LOWER, y, delta=1)
-    with pytest.raises(TypeError, match="has no head_"):
-        ucmkd_bound(student, SVC().fit(UPPER, y), LOWER, y)
-    with pytest.raises(ValueError, match="y holds the label 11"):
-        ucmkd_bound(student, teacher, LOWER, np.where(y == 3, 11, y))
-
-
 def test_features_that_cannot_be_aligned(teacher):
     broken = copy.deepcopy(teacher)
     broken.feature_bank_[3, 2] = np.nan
@@ -506,12 +449,3 @@ def test_features_that_cannot_be_aligned(teacher):
         fit(broken)
     with pytest.raises(ValueError, match="no features to align"):
         fit(teacher, module=nn.Sequential(nn.Linear(32, 10), nn.Softplus()))
-
-
-def test_a_display_names_its_only_student(teacher):
-    pytest.importorskip("matplotlib")
-    student, held_out = fit(teacher), (LOWER[1100:1300], y[1100:1300])
-    display = BoundDisplay.from_estimator(student, teacher, *held_out, random_state=0)
-    bound = ucmkd_bound(student, teacher, *held_out, random_state=0)
-    assert display.bounds == {"UCMKDStudent": bound}
-    assert [label.get_text() for label in display.ax_.get_xticklabels()] == ["UCMKDStudent"]

@@ -6,8 +6,9 @@ import numpy as np
 
 from cmkdlearn.theory import ucmkd_bound
 
-TERMS = {"teacher_error": "teacher's error", "feature_alignment": "FA",
-         "label_alignment": "LA", "slack": "slack"}
+TERMS = {"teacher_error": "teacher's error", "feature_alignment": "FA", "label_alignment": "LA",
+         "concentration": "concentration", "student_rate": "student's rate",
+         "teacher_rate": "teacher's rate", "complexity": "complexity", "deviation": "deviation"}
 
 
 class BoundDisplay:
@@ -16,7 +17,8 @@ class BoundDisplay:
     Parameters
     ----------
     bounds : dict of str to Bunch
-        What :func:`~cmkdlearn.theory.ucmkd_bound` returned, by the student's name.
+        What :func:`~cmkdlearn.theory.ucmkd_bound` returned, or
+        :func:`~cmkdlearn.theory.ucmkd_finite_bound`, by the student's name.
 
     Attributes
     ----------
@@ -28,8 +30,7 @@ class BoundDisplay:
         self.bounds = bounds
 
     @classmethod
-    def from_estimator(cls, student, teacher, X, y, X_teacher=None, y_teacher=None, *, ax=None,
-                       **params):
+    def from_estimator(cls, student, teacher, X, y, X_teacher, y_teacher, *, ax=None, **params):
         """Compute and draw.
 
         Parameters
@@ -40,7 +41,7 @@ class BoundDisplay:
             As for :func:`~cmkdlearn.theory.ucmkd_bound`.
         ax : matplotlib Axes, default=None
         **params
-            ``delta``, ``max_samples``, ``random_state``.
+            ``max_samples``, ``random_state``.
 
         Returns
         -------
@@ -61,14 +62,16 @@ class BoundDisplay:
 
         if ax is None:
             _, ax = plt.subplots(layout="constrained")
-        names = list(self.bounds)
+        names, bounds = list(self.bounds), self.bounds.values()
         at, height = np.arange(len(names)), np.zeros(len(names))
         for key, label in TERMS.items():
-            parts = np.array([self.bounds[name][key] for name in names])
-            ax.bar(at, parts, 0.6, bottom=height, label=label)
-            height += parts
-        errors = [self.bounds[name].student_error for name in names]
-        ax.plot(at, errors, "D", color="black", label="student's error")
+            if any(key in bound for bound in bounds):
+                parts = np.array([bound.get(key, 0.0) for bound in bounds])
+                ax.bar(at, parts, 0.6, bottom=height, label=label)
+                height += parts
+        ax.plot(at, [bound.student_error for bound in bounds], "D", color="black",
+                label="student's error")
+        ax.plot(at, height, "_", color="black", markersize=30, label="bound")
         ax.set(xticks=at, xticklabels=names, ylabel="cross-entropy (nats)",
                title="The student's error and the bound on it")
         ax.legend(loc="upper left", bbox_to_anchor=(1, 1))

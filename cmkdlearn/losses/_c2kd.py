@@ -35,7 +35,7 @@ class C2KD(DistillationLoss):
     temperature : float, default=1.0
         :math:`\tau > 0`.
     threshold : float, default=0.0
-        :math:`\omega` in [-1, 1].
+        :math:`\omega` in [-1, 1]; 0 is the authors' default.
 
     Notes
     -----

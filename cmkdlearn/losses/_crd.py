@@ -11,33 +11,43 @@ from cmkdlearn.losses._base import DistillationLoss, register
 
 @register("crd")
 class CRD(DistillationLoss):
-    r"""Contrastive representation distillation.
+    r"""Contrastive representation distillation, both ways.
 
     Linear maps to a common space, normalised, give :math:`g_{ij} = g^S(s_i)^\top g^T(t_j)/\tau`.
     Of a sample's own pair and of N others the critic
-    :math:`h_{ij} = e^{g_{ij}} / (e^{g_{ij}} + N/M)` has to tell the own one:
+    :math:`h_{ij} = e^{g_{ij}} / (e^{g_{ij}} + N/M)` has to tell the own one, once with the
+    student's sample as the anchor, among the teacher's, and once with the teacher's, among the
+    student's:
 
     .. math:: L = -\operatorname*{mean}_i \Big(\log h_{ii} + \sum_{j} \log (1 - h_{ij})\Big)
+                  -\operatorname*{mean}_i \Big(\log h_{ii} + \sum_{j} \log (1 - h_{ji})\Big)
 
-    The others are those of the batch, and of the bank if there is one, that have another label;
-    an unlabelled sample differs from all. M is the number that they are drawn from.
+    What an anchor is compared with is held constant, as out of a memory. The others are those of
+    the batch, and of the banks if there are any, that have another label; an unlabelled sample
+    differs from all. M is the number that they are drawn from.
 
     Parameters
     ----------
     dim : int, default=128
-        Dimension of the common space.
+        Dimension of the common space; the authors' default.
     nce_temperature : float, default=0.07
-        :math:`\tau > 0`.
+        :math:`\tau > 0`; the authors' default.
     bank_size : int, default=0
-        How many teacher representations of earlier batches are kept as further others.
+        How many representations of earlier batches are kept of either side, as further others.
+        The authors' default is a memory of all training samples, out of which 16,384 others are
+        drawn for each; those of a batch alone are fewer and fresher.
 
     Notes
     -----
-    The paper draws its negatives from a memory bank of all samples; those of a batch are fresher.
+    In the authors' code [2]_ the own pair, too, comes out of the memory, where a representation is
+    the running mean of its epochs with a momentum of 0.5; and their :math:`e^{g}` is divided by M
+    times its mean in the first batch, which it is not in the paper. They weigh the loss by 0.8
+    beside cross-entropy of weight 1.
 
     References
     ----------
     .. [1] Tian, Krishnan, Isola. "Contrastive Representation Distillation", ICLR 2020.
+    .. [2] The authors' code, https://github.com/HobbitLong/RepDistiller.
 
     Examples
     --------
@@ -53,7 +63,8 @@ class CRD(DistillationLoss):
     must_build = True
     min_samples = 2
     paper, equation = "Tian et al. 2020", "contrastive loss"
-    bank: torch.Tensor
+    student_bank: torch.Tensor
+    teacher_bank: torch.Tensor
     bank_labels: torch.Tensor
 
     def __init__(self, dim=128, nce_temperature=0.07, bank_size=0):
@@ -64,11 +75,12 @@ class CRD(DistillationLoss):
         self.bank_size = check_number("bank_size", bank_size, low=0, integer=True)
 
     def build(self, student, teacher):
-        """Make the projections, and an empty bank."""
+        """Make the projections, and empty banks."""
         super().build(student, teacher)
         self.project_student = nn.Linear(student.features.shape[1], self.dim)
         self.project_teacher = nn.Linear(teacher.features.shape[1], self.dim)
-        self.register_buffer("bank", torch.zeros(0, self.dim))
+        self.register_buffer("student_bank", torch.zeros(0, self.dim))
+        self.register_buffer("teacher_bank", torch.zeros(0, self.dim))
         self.register_buffer("bank_labels", torch.zeros(0, dtype=torch.long))
         return self
 
@@ -78,15 +90,23 @@ class CRD(DistillationLoss):
         theirs = F.normalize(self.project_teacher(teacher.features), dim=1)
         n = len(ours)
         y = torch.full((n,), UNLABELLED, device=ours.device) if y is None else y
-        g = ours @ torch.cat([theirs, self.bank.to(theirs)]).T / self.nce_temperature
+        known_ours = torch.cat([ours.detach(), self.student_bank.to(ours)])
+        known_theirs = torch.cat([theirs.detach(), self.teacher_bank.to(theirs)])
         labels = torch.cat([y, self.bank_labels])
         others = (y[:, None] != labels) | (y[:, None] == UNLABELLED)
         others.diagonal().fill_(False)
-        N, M = others.sum(dim=1, keepdim=True).clamp(min=1), len(labels)
-        odds = g - (N / M).log()  # log h = log sigmoid(odds)
+        loss = self._contrast(ours, known_theirs, others) \
+            + self._contrast(theirs, known_ours, others)
+        if self.bank_size and self.training:
+            self.student_bank = known_ours[: self.bank_size]
+            self.teacher_bank = known_theirs[: self.bank_size]
+            self.bank_labels = labels[: self.bank_size]
+        return loss
+
+    def _contrast(self, anchors, known, others):
+        """Tell each anchor's own pair, which is known by the same row, from the others."""
+        N, M = others.sum(dim=1, keepdim=True).clamp(min=1), len(known)
+        odds = anchors @ known.T / self.nce_temperature - (N / M).log()  # log h = log sigmoid(odds)
         own = F.logsigmoid(odds.diagonal())
         rest = F.logsigmoid(-odds).masked_fill(~others, 0).sum(dim=1)
-        if self.bank_size and self.training:
-            self.bank = torch.cat([theirs.detach(), self.bank.to(theirs)])[: self.bank_size]
-            self.bank_labels = labels[: self.bank_size]
         return -(own + rest).mean()

@@ -32,6 +32,11 @@ class DKD(DistillationLoss):
     alpha : float, default=1.0
     beta : float, default=8.0
 
+    Notes
+    -----
+    The authors' defaults are these three. Beside cross-entropy of weight 1, theirs rises linearly
+    over the first 20 epochs; here its weight does not change.
+
     References
     ----------
     .. [1] Zhao, Cui, Song, Qiu, Liang. "Decoupled Knowledge Distillation", CVPR 2022.

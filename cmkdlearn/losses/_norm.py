@@ -28,7 +28,7 @@ class NORM(DistillationLoss):
     Parameters
     ----------
     n : int, default=8
-        N, the number of segments.
+        N, the number of segments; 8 in the authors' script.
     hint : "features" or int, default="features"
         What the head reads, or the position of a feature map (-1: the last one).
 

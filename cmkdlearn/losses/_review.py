@@ -14,7 +14,8 @@ LEVELS = (4, 2, 1)
 class Review(DistillationLoss):
     r"""Knowledge review, with attention-based fusion and the hierarchical context loss.
 
-    From the coarsest feature map to the finest, the student's map is fused with what came before
+    The first stage are the features that the head reads, as a map of one pixel. From there, and
+    from the coarsest feature map to the finest, the student's map is fused with what came before
     (ABF), :math:`f_i = \mathcal U(s_i, f_{i+1})`, and compared with the teacher's
     on several scales (HCL):
 
@@ -27,29 +28,37 @@ class Review(DistillationLoss):
     Parameters
     ----------
     width : int, default=64
-        Channels within the fusion modules.
+        Channels within the fusion modules. The authors' default is the width of the student's
+        features, 512 at most; 64 are enough for small networks, and cost less.
 
     Notes
     -----
     Maps are paired from the coarsest on; where one network has more of them than the other, its
     finest are left out. Sizes may differ: the student's are interpolated.
 
+    The authors [2]_ compare with what the teacher's stages are *before* their activation; here it
+    is what a stage hands on. They weigh the loss by 0.6 to 8 (5 for most networks), and let it rise
+    linearly over the first 20 epochs; here its weight does not change.
+
     References
     ----------
     .. [1] Chen, Liu, Zhao, Jia. "Distilling Knowledge via Knowledge Review", CVPR 2021.
+    .. [2] The authors' code, https://github.com/dvlab-research/ReviewKD.
 
     Examples
     --------
     >>> import torch
     >>> from cmkdlearn.losses import Output, get_loss
-    >>> S, T = (Output(torch.zeros(4, 3), None, (torch.randn(4, c, 8, 8), torch.randn(4, c, 4, 4)))
+    >>> S, T = (Output(torch.zeros(4, 3), torch.randn(4, c), (torch.randn(4, c, 8, 8),))
     ...         for c in (5, 7))
     >>> loss = get_loss("review", width=16).build(S, T)
+    >>> len(loss.fusions)                            # of the features, and of the map
+    2
     >>> bool(loss(S, T) > 0)
     True
     """
 
-    needs = ("feature_maps",)
+    needs = ("feature_maps", "features")
     must_build = True
     min_samples = 2  # batch normalisation
     paper, equation = "Chen et al. 2021", "ABF, HCL"
@@ -59,12 +68,11 @@ class Review(DistillationLoss):
         self.width = check_number("width", width, low=1, integer=True)
 
     def build(self, student, teacher):
-        """Make the fusion modules, from the coarsest map to the finest."""
+        """Make the fusion modules, from the coarsest stage to the finest."""
         super().build(student, teacher)
-        pairs = list(_pairs(student, teacher))
         self.fusions = nn.ModuleList(
             AttentionFusion(s.shape[1], self.width, t.shape[1], fuses=i > 0)
-            for i, (s, t) in enumerate(pairs))
+            for i, (s, t) in enumerate(_pairs(student, teacher)))
         return self
 
     def forward(self, student, teacher, y):
@@ -111,4 +119,9 @@ def hierarchical_context(a, b):
 
 
 def _pairs(student, teacher):
-    return zip(reversed(student.feature_maps), reversed(teacher.feature_maps), strict=False)
+    return zip(_stages(student), _stages(teacher), strict=False)
+
+
+def _stages(output):
+    """Return maps from the coarsest, the features, to the finest."""
+    return output.features[:, :, None, None], *reversed(output.feature_maps)

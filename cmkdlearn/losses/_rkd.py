@@ -37,6 +37,9 @@ class RKD(DistillationLoss):
 
     Notes
     -----
+    The authors' script for classification has these two weights, on features of length 1 and beside
+    KD; here features are taken as they are.
+
     The angles of n samples are n³ numbers. They are worked out a few vertices at a time, and again
     in the backward pass, so that memory grows with n².
 

@@ -55,8 +55,10 @@ class GaussianModalities:
     with a large :math:`\lambda` distillation may do harm where it holds, and help where it does
     not.
 
-    The paper's own proof was not at hand. This is a derivation of its setting that is exact for
-    every n > d + 1, not only asymptotically.
+    The paper's proof (Theorem 2, Appendix A) takes the same two steps, mixed targets and the sign
+    of the derivative at :math:`\lambda = 0`, asymptotically for n > d and for every teacher whose
+    weights are neither too large nor too misleading. Here the teacher is the best linear one, and
+    the risk is exact for every n > d + 1. Theorem 3, for n < d, is not covered.
 
     References
     ----------
