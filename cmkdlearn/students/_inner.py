@@ -42,6 +42,8 @@ class InnerLoop:
         self.of_projection = {}
 
     def __call__(self, x):
+        if self.second:  # names of their own: phi has come from p, and is held fixed as p steps on
+            self.params = {name: p.view_as(p) for name, p in self.params.items()}
         output = functional_call(self.module, {**self.params, **self.buffers}, (x,))
         if not self.buffers:
             self.buffers = {name: b.clone() for name, b in self.module.named_buffers()}

@@ -501,9 +501,11 @@ class UCMKDStudent(TorchClassifier):
                           self.inner_weight_decay)  # line 5: phi_tmp and p_tmp
         for _ in range(terms.fa_steps):  # lines 6 to 8: on lambda_1 FA (eq. 14)
             inner.descend("phi", terms.fa(inner(batch.X)), terms.lambda_fa)
-        output = inner(batch.X)
+        moves_phi = terms.la_steps and self.la_scope == "all"
+        output = None if moves_phi else inner(batch.X)
         for _ in range(terms.la_steps):  # lines 9 to 13: on lambda_2 LA (eq. 15)
-            if self.la_scope == "all":  # line 11
+            if moves_phi:  # line 11
+                output = inner(batch.X)
                 inner.descend("phi", terms.la(output.logits, output.z), terms.lambda_la)
                 output = inner(batch.X)
             # line 12, at the phi of line 11: the one pass there serves cross-entropy, too
