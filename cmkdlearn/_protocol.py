@@ -13,8 +13,10 @@ import numpy as np
 import torch
 from sklearn import get_config
 from sklearn.base import clone
+from sklearn.exceptions import NotFittedError
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model._base import LinearClassifierMixin
+from sklearn.model_selection import check_cv
 from sklearn.pipeline import Pipeline
 from sklearn.utils import get_tags
 from sklearn.utils.validation import check_is_fitted, has_fit_parameter
@@ -221,6 +223,25 @@ def fit_teacher(teacher, X, y, modality=None, weight=None):
             return as_teacher(teacher, modality=modality)
         fitted = clone(teacher).fit(own, y, **weights_for(teacher, weight))
     return as_teacher(fitted, X, y, modality)
+
+
+def is_fitted(estimator):
+    """Tell whether an estimator has been fitted."""
+    try:
+        check_is_fitted(estimator)
+    except (NotFittedError, TypeError):  # or has no fit
+        return False
+    return True
+
+
+def folds(cv, y):
+    """Return the pairs of training and test rows of a cross-validation that tests each row once."""
+    parts = list(check_cv(cv, y, classifier=True).split(np.zeros(len(y)), y))
+    tested = np.sort(np.concatenate([test for _, test in parts]))
+    if not np.array_equal(tested, np.arange(len(y))):
+        raise ValueError(f"cv={cv!r} does not test every sample once; out-of-fold logits need a "
+                         "partition, such as KFold gives.")
+    return parts
 
 
 def needs_labels(teacher):

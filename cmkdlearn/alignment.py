@@ -207,13 +207,13 @@ def feature_alignment(z_S, z_T, *, y_S=None, y_T=None, metric="l2", label_cost=0
     z_T : Tensor of shape (m, d)
         The teacher's.
     y_S, y_T : Tensor of shape (n,) and (m,), optional
-        Labels in one coding; needed where ``label_cost`` is above 0.
+        Labels in one coding, -1 where there is none; needed where ``label_cost`` is above 0.
     metric : {"l2", "l1", "angular"} or callable, default="l2"
         Euclidean distance (not squared), sum of absolute differences, angle over
         :math:`\pi`, or a function of both features to (n, m) costs.
     label_cost : float, default=0.0
         Adds ``label_cost`` times the mean cost where labels disagree, as in JDOT [2]_: mass then
-        moves within a class.
+        moves within a class. A sample without a label disagrees with none.
     reg : float or "auto", default="auto"
         Entropic regularisation, see :func:`sinkhorn`.
     unbiased : bool, default=False
@@ -262,7 +262,10 @@ def feature_alignment(z_S, z_T, *, y_S=None, y_T=None, metric="l2", label_cost=0
     def costs(x, y, labels_x, labels_y):
         C = distance(x, y)
         if label_cost:
-            C = C + label_cost * C.detach().mean() * (labels_x[:, None] != labels_y)
+            apart = labels_x[:, None] != labels_y
+            if (labels_x < 0).any() or (labels_y < 0).any():
+                apart &= (labels_x >= 0)[:, None] & (labels_y >= 0)
+            C = C + label_cost * C.detach().mean() * apart
         return C
 
     C = costs(z_S, z_T, y_S, y_T)  # delta(z_i^S, z_j^T), eq. 12

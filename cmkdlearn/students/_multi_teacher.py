@@ -9,7 +9,6 @@ import numpy as np
 import torch
 from joblib import Parallel, delayed
 from sklearn.frozen import FrozenEstimator
-from sklearn.model_selection import check_cv
 from sklearn.utils import Bunch
 
 from cmkdlearn._bridge.inference import infer
@@ -19,6 +18,7 @@ from cmkdlearn._protocol import (
     as_teacher,
     class_columns,
     fit_teacher,
+    folds,
     labelled_part,
     needs_labels,
     teaching_logits,
@@ -431,15 +431,15 @@ def _teach(lesson):
     name, teacher, X, y, weight, classes, cv, modality = vars(lesson).values()
     labelled = np.flatnonzero(labelled_mask(y))
     X_known, y_known, w_known = labelled_part(X, y, weight)
-    folds = [] if cv is None or isinstance(teacher, FrozenEstimator) else _folds(cv, y_known)
+    parts = [] if cv is None or isinstance(teacher, FrozenEstimator) else folds(cv, y_known)
     fitted = fit_teacher(teacher, X_known, y_known, modality, w_known)
     logits = teaching_logits(name, fitted, X, y, classes)
     unseen = Parallel()(  # n_jobs and backend: those of joblib.parallel_config, if there is one
         delayed(_teach_others)(name, teacher, take(X_known, train), y_known[train],
                                None if weight is None else w_known[train],
                                take(X_known, test), y_known[test], classes, modality)
-        for train, test in folds)
-    for (_, test), answers in zip(folds, unseen, strict=True):
+        for train, test in parts)
+    for (_, test), answers in zip(parts, unseen, strict=True):
         logits[labelled[test]] = answers
     return fitted, logits
 
@@ -448,12 +448,3 @@ def _teach_others(name, teacher, X, y, weight, X_others, y_others, classes, moda
     """Fit a teacher, and let it speak about samples that it has not seen."""
     fitted = fit_teacher(teacher, X, y, modality, weight)
     return teaching_logits(name, fitted, X_others, y_others, classes)
-
-
-def _folds(cv, y):
-    folds = list(check_cv(cv, y, classifier=True).split(np.zeros(len(y)), y))
-    tested = np.sort(np.concatenate([test for _, test in folds]))
-    if not np.array_equal(tested, np.arange(len(y))):
-        raise ValueError(f"cv={cv!r} does not test every sample once; out-of-fold logits need a "
-                         "partition, such as KFold gives.")
-    return folds

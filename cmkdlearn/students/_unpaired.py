@@ -1,6 +1,7 @@
 """Distillation from a teacher whose samples belong to none of the student's (Tran et al.)."""
 
 import copy
+import warnings
 from collections.abc import Mapping
 from typing import NamedTuple
 
@@ -8,11 +9,18 @@ import numpy as np
 import torch
 from sklearn.frozen import FrozenEstimator
 from sklearn.utils.validation import check_consistent_length, column_or_1d
+from skorch.callbacks import GradientNormClipping
 from torch import nn
-from torch.func import functional_call
 
-from cmkdlearn._labels import label_codes
-from cmkdlearn._protocol import class_columns, fit_teacher, refuse_bare_network
+from cmkdlearn._labels import UNLABELLED, label_codes, labelled_mask
+from cmkdlearn._protocol import (
+    class_columns,
+    fit_teacher,
+    folds,
+    is_fitted,
+    labelled_part,
+    refuse_bare_network,
+)
 from cmkdlearn._seeding import seeded_copy
 from cmkdlearn._validation import check_number, check_option
 from cmkdlearn.alignment import (
@@ -23,14 +31,23 @@ from cmkdlearn.alignment import (
 )
 from cmkdlearn.base import TorchClassifier
 from cmkdlearn.nn.modules import Classifier
+from cmkdlearn.nn.samples import take
+from cmkdlearn.students._inner import OPTIMIZERS, InnerLoop
 
-PAPER = {"lambda_fa": 1.0, "lambda_la": 1.0, "decay": False, "fa_steps": 1, "la_steps": 1,
-         "inner_lr": 1e-5, "metric": "l2", "feature_scale": 1.0, "label_cost": 0.0,
-         "sinkhorn_reg": 0.1,
-         "bilevel": True, "order": "first", "la_gradient": "full"}
+# What the paper's Algorithm 1 and its authors' code have in common.
+TWO_LEVELS = {"bilevel": True, "order": "first", "fa_steps": 1, "la_steps": 1, "lambda_fa": 1.0,
+              "lambda_la": 1.0, "decay": False, "metric": "l2", "feature_scale": 1.0,
+              "label_cost": 0.0, "sinkhorn_reg": 0.1}
+PAPER = TWO_LEVELS | {
+    "inner_optimizer": "sgd", "inner_lr": "lr", "inner_weight_decay": 0.0, "la_scope": "all",
+    "la_gradient": "full", "label_smoothing": 0.0,
+    "module": "resnet18", "optimizer": torch.optim.SGD, "lr": 1e-2, "batch_size": 64,
+    "max_epochs": 100}  # Table 12
+SCRIPT = TWO_LEVELS | {
+    "inner_optimizer": "adamw", "inner_lr": 1e-5, "inner_weight_decay": 0.05, "la_scope": "head",
+    "la_gradient": "student"}
+CLIPPED_AT = 5.0  # the norm of the gradient, in the script
 
-
-RELATIVE_STEP = 1e-3
 SOME = 1000  # of the teacher's features, to tell their scale by
 
 
@@ -48,15 +65,17 @@ class UCMKDStudent(TorchClassifier):
     Algorithm 1 of the paper trains on two levels: from the parameters, ``fa_steps`` inner steps are
     taken on :math:`\lambda_1 \mathrm{FA}`, then ``la_steps`` on :math:`\lambda_2 \mathrm{LA}`, and
     the gradient of cross-entropy at where they lead is applied to the parameters themselves. With
-    ``bilevel=False`` the plain sum of the three is minimised.
+    ``bilevel=False`` the plain sum of the three is minimised. :meth:`paper` is the algorithm with
+    the values that the paper prints, :meth:`script` what its authors' code does.
 
     Parameters
     ----------
     teacher : estimator
         A teacher or classifier of scikit-learn with features. One in a
         :class:`~sklearn.frozen.FrozenEstimator` gives its feature bank and head, and never its
-        data; another is fitted on ``fit``'s ``X_teacher``, or on ``X`` (its modality of it).
-        Classes that only the teacher knows are left out of the bank.
+        data; another is fitted on ``fit``'s ``X_teacher``, or on the labelled samples of ``X``
+        (its modality of it). Classes that only the teacher knows, and samples of its own without a
+        label, are left out of the bank.
     module : "auto", str, torch.nn.Module class or instance, default="auto"
         The student's network; see :class:`MultiTeacherDistiller`. It must end in a linear layer.
         Where its features are not as wide as the teacher's, a linear projection beside the head
@@ -73,17 +92,26 @@ class UCMKDStudent(TorchClassifier):
         see the user guide.
     fa_steps, la_steps : int, default=1
         Inner steps; in the plain sum 0 leaves the term out.
-    inner_lr : float or "auto", default="auto"
-        Rate of the inner steps; "auto" makes a step of weight 1 as long as a thousandth of the
-        parameters' norm, whatever unit its term has. Ten times as long a step wrecks the student;
-        see the user guide.
+    inner_lr : float, "lr" or "auto", default="auto"
+        Rate of the inner steps. "lr" is the rate that the optimiser has in this step, each group of
+        parameters its own, so that a schedule moves both levels: the one :math:`\eta` of
+        Algorithm 1. "auto" makes a step of weight 1 as long as a thousandth of the norm of what it
+        moves, whatever unit its term has. A step that is too long wrecks the student; see the user
+        guide.
+    inner_optimizer : {"sgd", "adamw"}, default="sgd"
+        Whether an inner step follows the gradient, or is that of an AdamW that begins anew in each
+        step of training: one step moves each parameter by the rate, whatever the gradient's length
+        and the weight of its term.
+    inner_weight_decay : float, default=0.0
+        An inner step shrinks what it moves by this times the rate.
     metric : {"l2", "l1", "angular"} or callable, default="l2"
         Cost between features.
     feature_scale : float or "auto", default="auto"
         FA counts in this unit, so that its weight means the same for features of any size. "auto"
         is the mean cost between two of the teacher's own features; the paper's FA has the unit 1.
     label_cost : float, default=0.0
-        Adds so many mean costs where labels disagree, so that features move within their class.
+        Adds so many mean costs where labels disagree, so that features move within their class. A
+        sample without a label disagrees with none.
     sinkhorn_reg : float or "auto", default="auto"
         Entropic regularisation; "auto" is a tenth of the mean cost.
     bilevel : bool, default=True
@@ -94,11 +122,22 @@ class UCMKDStudent(TorchClassifier):
     la_gradient : {"student", "full"}, default="full"
         Whether the teacher's term of LA counts as a constant.
     la_scope : {"all", "head"}, default="all"
-        What the inner label steps move; "head" saves a pass through the network.
+        What the inner label steps move: all but the head, and then the head by its gradient at
+        where the others have come to, as lines 11 and 12 have it; or only the head, which saves a
+        pass through the network.
+    paired : bool, default=False
+        Take the teacher's samples of a step from the rows of the student's batch, of which ``X``
+        holds both modalities, rather than at random from the bank.
     teacher_batch_size : int, default=None
         The teacher's samples in a step; None takes as many as the student's.
     balanced_bank : bool, default=False
         Draw the teacher's classes equally often.
+    cv : int, cross-validation splitter or iterable, default=None
+        Let the bank of a teacher that is fitted here hold out-of-fold features: each sample's for a
+        teacher that was not fitted on it. Splits by groups (speakers, say) are given as
+        ``list(GroupKFold().split(X, y, groups))``, by the row numbers of what the teacher is fitted
+        on. For classifiers of scikit-learn, whose features are their logits (or what a linear one
+        reads): those of two networks have nothing in common. A frozen teacher stays as it is.
     augmentation : {None, "weak", "strong"} or callable, default=None
         Of the student's images.
     **training
@@ -115,6 +154,14 @@ class UCMKDStudent(TorchClassifier):
 
     Notes
     -----
+    A sample whose label is -1 (None among string labels) is unlabelled, as in
+    :mod:`sklearn.semi_supervised`: FA sees it, cross-entropy and LA do not, and a teacher is not
+    fitted on it.
+
+    In each step the statistics of batch normalisation are those of the pass at the network's own
+    parameters, before any inner step: what is kept, validated and returned has its own statistics,
+    and not those of the adapted parameters.
+
     ``lambda_fa=lambda_la=0`` is cross-entropy. ``bilevel=False, lambda_la=0, feature_scale=1`` is
     feature KD, the paper's baseline. ``bilevel=False, lambda_fa=0.1, lambda_la=0, label_cost=1,
     decay=True`` is the plain sum that does not hurt. ``la_gradient="student"`` leaves
@@ -139,11 +186,14 @@ class UCMKDStudent(TorchClassifier):
     True
     """
 
+    _takes_unlabelled = True
+
     def __init__(self, teacher, *, module="auto", modality=None, lambda_fa=1.0, lambda_la=1.0,
-                 decay=False, fa_steps=1, la_steps=1, inner_lr="auto", metric="l2",
-                 feature_scale="auto", label_cost=0.0, sinkhorn_reg="auto", bilevel=True,
-                 order="first", la_gradient="full", la_scope="all", teacher_batch_size=None,
-                 balanced_bank=False, augmentation=None, **training):
+                 decay=False, fa_steps=1, la_steps=1, inner_lr="auto", inner_optimizer="sgd",
+                 inner_weight_decay=0.0, metric="l2", feature_scale="auto", label_cost=0.0,
+                 sinkhorn_reg="auto", bilevel=True, order="first", la_gradient="full",
+                 la_scope="all", paired=False, teacher_batch_size=None, balanced_bank=False,
+                 cv=None, augmentation=None, **training):
         self.teacher = teacher
         self.lambda_fa = lambda_fa
         self.lambda_la = lambda_la
@@ -151,6 +201,8 @@ class UCMKDStudent(TorchClassifier):
         self.fa_steps = fa_steps
         self.la_steps = la_steps
         self.inner_lr = inner_lr
+        self.inner_optimizer = inner_optimizer
+        self.inner_weight_decay = inner_weight_decay
         self.metric = metric
         self.feature_scale = feature_scale
         self.label_cost = label_cost
@@ -159,13 +211,56 @@ class UCMKDStudent(TorchClassifier):
         self.order = order
         self.la_gradient = la_gradient
         self.la_scope = la_scope
+        self.paired = paired
         self.teacher_batch_size = teacher_batch_size
         self.balanced_bank = balanced_bank
+        self.cv = cv
         super().__init__(module, modality=modality, augmentation=augmentation, **training)
 
     @classmethod
     def paper(cls, teacher, **params):
-        """Return a student with the configuration of the paper and its authors' script.
+        """Return a student as the paper prints it: Algorithm 1 with the values of Table 12.
+
+        Plain SGD with one rate of 0.01 for both levels (``inner_lr="lr"``), batches of 64, 100
+        epochs, timm's ResNet-18, both weights and both numbers of inner steps 1, the l2 cost, and
+        an entropic regularisation of 0.1 in the features' own unit.
+
+        Parameters
+        ----------
+        teacher : estimator
+        **params
+            Anything that is to differ; ``module``, where ``X`` holds no images.
+
+        Returns
+        -------
+        UCMKDStudent
+
+        Notes
+        -----
+        Of first order: lines 14 and 15 print the gradient at the adapted parameters, and Appendix E
+        counts three passes a step, which the second order exceeds. The gradient of LA is that of
+        equation 15, in full. No momentum, weight decay or schedule is printed, and there is none
+        here; the text calls the rate "initial", and with a schedule both levels follow it.
+        Equation 14 is taken over a batch of each side, drawn anew in each step.
+
+        Examples
+        --------
+        >>> from cmkdlearn.students import UCMKDStudent
+        >>> from cmkdlearn.teachers import UnimodalTeacher
+        >>> student = UCMKDStudent.paper(UnimodalTeacher(), module="auto")
+        >>> student.lr, student.inner_lr, student.batch_size
+        (0.01, 'lr', 64)
+        """
+        return cls(teacher, **{**PAPER, **params})
+
+    @classmethod
+    def script(cls, teacher, **params):
+        """Return a student as the code that the paper's authors have published trains it.
+
+        Where it is not the printed algorithm: inner steps are AdamW's, at a rate of 1e-5 with a
+        weight decay of 0.05, which move a parameter by the rate whatever the gradient's length, so
+        that ``lambda_fa`` and ``lambda_la`` say nothing; LA moves the head alone, by the student's
+        part of its gradient; the outer gradient is clipped to a norm of 5 (``callbacks``).
 
         Parameters
         ----------
@@ -176,21 +271,44 @@ class UCMKDStudent(TorchClassifier):
         Returns
         -------
         UCMKDStudent
+
+        Notes
+        -----
+        The network, the optimiser and its rates, the epochs, the label smoothing and the cost
+        (1 - cos in some) differ between the code's run files and are left to the caller, as the
+        inner rate of 5e-5 on RAVDESS. Not as there: teachers' samples are drawn at random, and not
+        of the classes of the student's batch; batch statistics are those of the network itself, and
+        not of its adapted copy; and the epoch of the best validation accuracy is kept only where
+        ``early_stopping`` keeps that of the best loss. Which run files made the paper's tables is
+        not known.
+
+        Examples
+        --------
+        >>> from cmkdlearn.students import UCMKDStudent
+        >>> from cmkdlearn.teachers import UnimodalTeacher
+        >>> student = UCMKDStudent.script(UnimodalTeacher(), inner_lr=5e-5)
+        >>> student.inner_optimizer, student.la_scope
+        ('adamw', 'head')
         """
-        return cls(teacher, **{**PAPER, **params})
+        clipping = ("clipping", GradientNormClipping(gradient_clip_value=CLIPPED_AT))
+        return cls(teacher, **{**SCRIPT, "callbacks": [clipping], **params})
 
     def _check_params(self):
         super()._check_params()
         refuse_bare_network("teacher", self.teacher)
-        for name in ("lambda_fa", "lambda_la", "label_cost"):
+        for name in ("lambda_fa", "lambda_la", "label_cost", "inner_weight_decay"):
             check_number(name, getattr(self, name), low=0)
         for name in ("fa_steps", "la_steps"):
             check_number(name, getattr(self, name), low=0, integer=True)
         if self.teacher_batch_size is not None:
             check_number("teacher_batch_size", self.teacher_batch_size, low=1, integer=True)
-        for name in ("inner_lr", "sinkhorn_reg", "feature_scale"):
-            if getattr(self, name) != "auto":
-                check_number(name, getattr(self, name), low=0, open_low=True)
+        for name, words in (("inner_lr", ["auto", "lr"]), ("sinkhorn_reg", ["auto"]),
+                            ("feature_scale", ["auto"])):
+            value = getattr(self, name)
+            if isinstance(value, str):
+                check_option(name, value, words)
+            else:
+                check_number(name, value, low=0, open_low=True)
         if self.batch_size == 1 and self.lambda_fa and self.fa_steps:
             raise ValueError("batch_size=1 leaves one sample, which is no distribution to align; "
                              "use at least 2 (some 64 would be better), or lambda_fa=0.")
@@ -199,6 +317,22 @@ class UCMKDStudent(TorchClassifier):
         check_option("order", self.order, ["first", "second"])
         check_option("la_gradient", self.la_gradient, ["student", "full"])
         check_option("la_scope", self.la_scope, ["all", "head"])
+        if check_option("inner_optimizer", self.inner_optimizer, OPTIMIZERS) == "adamw":
+            if self.inner_lr == "auto":
+                raise ValueError("inner_optimizer='adamw' moves each parameter by inner_lr, which "
+                                 "'auto' does not give; use a number, or 'lr'.")
+            if self.order == "second":
+                raise ValueError("order='second' is traced back through steps of "
+                                 "inner_optimizer='sgd', and not of 'adamw'; use order='first'.")
+        if self.paired and (self.balanced_bank or self.teacher_batch_size is not None):
+            raise ValueError("paired=True takes the teacher's samples that belong to the student's "
+                             "batch; leave balanced_bank and teacher_batch_size at their defaults.")
+        if self.cv is not None and hasattr(self.teacher, "encode") \
+                and not isinstance(self.teacher, FrozenEstimator):
+            raise ValueError(f"cv={self.cv!r} puts the features of several fits side by side, and "
+                             f"those of two fits of {type(self.teacher).__name__} have nothing in "
+                             "common. Use cv=None, or a classifier of scikit-learn, whose features "
+                             "are what it reads or its logits.")
 
     def fit(self, X, y, X_teacher=None, y_teacher=None,  # type: ignore[override]
             sample_weight=None, *, X_val=None, y_val=None, sample_weight_val=None):
@@ -209,11 +343,11 @@ class UCMKDStudent(TorchClassifier):
         X : array-like, or dict of array-like
             The student's samples.
         y : array-like of shape (n,)
-            Their labels.
+            Their labels; -1 (None among strings) marks a sample without one.
         X_teacher : array-like, or dict of array-like, of shape (m, ...), optional
             The teacher's samples, which belong to none of the student's. A frozen teacher encodes
             them in place of its feature bank, any other is fitted on them; without them it is
-            fitted on ``X``.
+            fitted on ``X``. Not with ``paired=True``.
         y_teacher : array-like of shape (m,), optional
             Their labels.
         sample_weight : array-like of shape (n,), default=None
@@ -229,10 +363,19 @@ class UCMKDStudent(TorchClassifier):
         Returns
         -------
         self
+
+        Warns
+        -----
+        UserWarning
+            Where a teacher that has been fitted, and is not frozen, is fitted anew on ``X``.
         """
         if (X_teacher is None) != (y_teacher is None):
             raise ValueError("X_teacher and y_teacher come together; one of them is None.")
         if X_teacher is not None:
+            if self.paired:
+                raise ValueError("paired=True takes pairs from X, a dict of the student's and the "
+                                 "teacher's modality; X_teacher and y_teacher belong to none of "
+                                 "its rows, so leave them out, or use paired=False.")
             parts = X_teacher.values() if isinstance(X_teacher, Mapping) else [X_teacher]
             lengths = [len(part) for part in (*parts, y_teacher)]
             if len(set(lengths)) > 1:
@@ -245,27 +388,29 @@ class UCMKDStudent(TorchClassifier):
 
     def _prepare(self, X, y, data, X_teacher, y_teacher):  # type: ignore[override]
         if X_teacher is not None:
-            y_teacher = column_or_1d(y_teacher)
-        bank, labels = self._teachers_features(X, y, data.get("weight"), X_teacher, y_teacher)
+            X_teacher, y_teacher, _ = labelled_part(X_teacher, column_or_1d(y_teacher))
+        z, labels = self._teachers_features(X, y, data.get("weight"), X_teacher, y_teacher)
         known = self.teacher_.classes_
         order = class_columns("teacher", self.teacher_, self.classes_)
         order += [k for k in range(len(known)) if k not in order]  # the student's classes first
-        codes = np.argsort(order)[label_codes(labels, known)]
+        codes = label_codes(labels, known)
+        codes = np.where(codes >= 0, np.argsort(order)[codes], UNLABELLED)
         missing = np.setdiff1d(np.arange(len(self.classes_)), codes)
         if len(missing):
             raise ValueError(f"The teacher's samples hold none of the classes "
                              f"{self.classes_[missing].tolist()}, so there is nothing to align "
                              "these with. Pass X_teacher and y_teacher with samples of them.")
+        z, codes = torch.as_tensor(z), torch.from_numpy(codes)
         # what the teacher knows of classes that the student lacks is no goal for its features
-        shared = codes < len(self.classes_)
-        self._bank = (torch.as_tensor(bank[shared]), torch.from_numpy(codes[shared]), order)
+        shared = (codes >= 0) & (codes < len(self.classes_))
+        self._bank = (z, codes, order) if self.paired else (z[shared], codes[shared], order)
         self._scale = self.feature_scale
         if self.lambda_fa and self._scale == "auto":
             self._scale = self._teachers_spread()
         self._bank_rng = np.random.default_rng([self._draw_seed(), 1])
         warm = self._goes_on()
         self._epochs_before = len(self.net_.history) if warm else 0
-        return {}
+        return {"z_T": z} if self.paired else {}
 
     def _teachers_spread(self):
         """Return the mean cost between two of the teacher's features."""
@@ -280,28 +425,38 @@ class UCMKDStudent(TorchClassifier):
     def _teachers_features(self, X, y, weight, X_teacher, y_teacher):
         """Fit the teacher, if need be, and return its samples' features and labels."""
         frozen = isinstance(self.teacher, FrozenEstimator)
-        if not frozen and X_teacher is not None:
-            X, y, weight = X_teacher, y_teacher, None
-        self.teacher_ = teacher = fit_teacher(
-            seeded_copy(self.teacher, self._draw_seed()), X, y, weight=weight)
+        if not frozen and X_teacher is None and is_fitted(self.teacher):
+            warnings.warn(f"The teacher, a fitted {type(self.teacher).__name__}, is fitted anew on "
+                          "the student's X and y: what it knows is lost. Pass "
+                          "FrozenEstimator(teacher) to keep it, or clone(teacher) if this is what "
+                          "you want.", stacklevel=2)
+        own = labelled_part(X, y, weight) if X_teacher is None else (X_teacher, y_teacher, None)
+        template = seeded_copy(self.teacher, self._draw_seed())
+        self.teacher_ = teacher = fit_teacher(template, *own[:2], weight=own[2])
         class_columns("teacher", teacher, self.classes_)
         for need, use in (("encode", "features"), ("head_", "a head that reads its features")):
             if not hasattr(teacher, need):
                 raise TypeError(f"teacher={self.teacher!r} has no {need}: an unpaired student "
                                 f"needs {use}.")
-        if frozen and X_teacher is not None:
-            bank, labels = teacher.encode(X_teacher), y_teacher
-            check_consistent_length(bank, labels)
+        if self.paired:
+            z, labels = teacher.encode(X), y
+        elif frozen and X_teacher is not None:
+            z, labels = teacher.encode(X_teacher), y_teacher
+            check_consistent_length(z, labels)
         else:
-            bank = getattr(teacher, "feature_bank_", None)
+            z = getattr(teacher, "feature_bank_", None)
             labels = getattr(teacher, "feature_bank_labels_", None)
-        if bank is None or labels is None:
+        if z is None or labels is None:
             raise ValueError(f"teacher={self.teacher!r} keeps no feature bank; pass X_teacher and "
                              "y_teacher.")
-        if not np.isfinite(bank).all():
+        if self.cv is not None and not frozen:
+            rows = np.flatnonzero(labelled_mask(labels))  # those that it was fitted on
+            z = np.array(z)
+            z[rows] = _out_of_fold(template, *own, self.cv, teacher.classes_)
+        if not np.isfinite(z).all():
             raise ValueError("The teacher's features hold NaN or infinite values. Look at the "
                              "scale of what it was fitted on, or of X_teacher.")
-        return bank, labels
+        return z, labels
 
     def _build(self, data):
         network = super()._build(data)
@@ -325,9 +480,10 @@ class UCMKDStudent(TorchClassifier):
 
     def _step(self, net, batch):
         terms = _Terms(self, net, batch)
-        step = self._algorithm_1 if self.bilevel and (terms.fa_steps or terms.la_steps) \
-            else self._plain_sum
-        loss, output = step(net.module_, batch, terms)
+        if self.bilevel and (terms.fa_steps or terms.la_steps):
+            loss, output = self._algorithm_1(net, batch, terms)
+        else:
+            loss, output = self._plain_sum(net.module_, batch, terms)
         return {"loss": loss, "y_pred": output.logits, "terms": {"loss": loss, **terms.values}}
 
     def _plain_sum(self, module, batch, terms):
@@ -340,32 +496,41 @@ class UCMKDStudent(TorchClassifier):
         loss.backward()
         return loss, output
 
-    def _algorithm_1(self, module, batch, terms):
-        inner = _InnerLoop(module, self.inner_lr, self.order)  # line 5: phi_tmp and p_tmp
-        for _ in range(terms.fa_steps):  # lines 6 to 8: phi_tmp, on lambda_1 FA (eq. 14)
-            inner.descend(terms.fa(inner(batch.X)), terms.lambda_fa,
-                          lambda name: not name.startswith("head."))
-        if self.la_scope == "all":
-            for _ in range(terms.la_steps):  # lines 9 to 13: both, on lambda_2 LA (eq. 15)
+    def _algorithm_1(self, net, batch, terms):
+        inner = InnerLoop(net.module_, self._inner_rates(net), self.order, self.inner_optimizer,
+                          self.inner_weight_decay)  # line 5: phi_tmp and p_tmp
+        for _ in range(terms.fa_steps):  # lines 6 to 8: on lambda_1 FA (eq. 14)
+            inner.descend("phi", terms.fa(inner(batch.X)), terms.lambda_fa)
+        moves_phi = terms.la_steps and self.la_scope == "all"
+        output = None if moves_phi else inner(batch.X)
+        for _ in range(terms.la_steps):  # lines 9 to 13: on lambda_2 LA (eq. 15)
+            if moves_phi:  # line 11
                 output = inner(batch.X)
-                inner.descend(terms.la(output.logits, output.z), terms.lambda_la,
-                              lambda name: True)
-            output = inner(batch.X, final=True)
-        else:  # p alone: phi's one pass serves the label steps and cross-entropy
-            output = inner(batch.X, final=True)
+                inner.descend("phi", terms.la(output.logits, output.z), terms.lambda_la)
+                output = inner(batch.X)
+            # line 12, at the phi of line 11: the one pass there serves cross-entropy, too
             features, z = output.features, output.z
             if self.order == "first":
                 features, z = features.detach(), z.detach()
-            for _ in range(terms.la_steps):
-                inner.descend(terms.la(inner.head(features), z), terms.lambda_la,
-                              lambda name: name.startswith("head."))
+            inner.descend("p", terms.la(inner.head(features), z), terms.lambda_la)
             output = output._replace(logits=inner.head(output.features))
         ce = terms.values["ce"] = self._cross_entropy(output, batch)  # err_S at the adapted, eq. 2
         if not ce.isfinite():
+            rate = f"lr={self.lr}" if self.inner_lr == "lr" else f"inner_lr={self.inner_lr!r}"
             raise FloatingPointError(f"Cross-entropy is {ce.item()} after the inner steps. Lower "
-                                     f"inner_lr={self.inner_lr!r}.")
+                                     f"{rate}.")
         inner.backward(ce)  # lines 14 and 15: the adapted parameters' gradient, for the original
         return ce, output
+
+    def _inner_rates(self, net):
+        """Return the rate of each parameter's inner steps by its name, or "auto"."""
+        if self.inner_lr == "auto":
+            return "auto"
+        names = {p: name for name, p in net.module_.named_parameters()}
+        if self.inner_lr != "lr":
+            return dict.fromkeys(names.values(), self.inner_lr)
+        return {names[p]: group["lr"] for group in net.optimizer_.param_groups
+                for p in group["params"] if p in names}
 
     def _draw(self, bank, n):
         """Draw a batch of the teacher's features, and their labels."""
@@ -393,11 +558,12 @@ class _Terms:
 
     def __init__(self, method, net, batch):
         self.method, self.bank, self.y, self.values = method, net.criterion_, batch.y, {}
-        self.weight = batch.get("weight")
+        self.weight = batch.get("ce_weight")  # 0 where there is no label
         self.fa_steps = method.fa_steps if method.lambda_fa else 0
         self.la_steps = method.la_steps if method.lambda_la else 0
         if self.fa_steps:
-            self.z_T, self.y_T = method._draw(self.bank, len(batch.y))
+            self.z_T, self.y_T = (batch.z_T, batch.y) if method.paired \
+                else method._draw(self.bank, len(batch.y))
         done = (len(net.history) - 1 - method._epochs_before) / max(method.max_epochs_, 1)
         share = 1 - done if method.decay else 1.0
         self.lambda_fa, self.lambda_la = share * method.lambda_fa, share * method.lambda_la
@@ -410,10 +576,11 @@ class _Terms:
         return self.lambda_fa * self.values["fa"] / method._scale
 
     def la(self, logits, z):
-        teacher = self.bank.teacher_logits
+        teacher, y = self.bank.teacher_logits, self.y.clamp(min=0)
         with torch.no_grad():
-            self.values["kappa"] = true_log_probability(teacher(z), self.y).exp().mean()
-        self.values["la"] = label_alignment(logits, teacher, z, self.y, weight=self.weight,
+            kappa = true_log_probability(teacher(z), y).exp()
+            self.values["kappa"] = (kappa if self.weight is None else self.weight * kappa).mean()
+        self.values["la"] = label_alignment(logits, teacher, z, y, weight=self.weight,
                                             gradient=self.method.la_gradient)
         return self.lambda_la * self.values["la"]
 
@@ -460,64 +627,14 @@ class _Bank(nn.Module):
         return self.head(z)[:, self.order]
 
 
-class _InnerLoop:
-    """A network's parameters on their way, while the network keeps its own.
-
-    With ``order="first"`` the gradient at the adapted parameters is given to the original ones;
-    with "second" it is traced back through the steps.
-    """
-
-    def __init__(self, module, rate, order):
-        self.module, self.rate, self.second = module, rate, order == "second"
-        self.params = dict(module.named_parameters())
-        if not self.second:
-            self.params = {name: p.detach().requires_grad_() for name, p in self.params.items()}
-        # the statistics of batch normalisation see the batch once, at the end
-        self.buffers = {name: b.clone() for name, b in module.named_buffers()}
-        self.of_projection = {}
-
-    def __call__(self, x, final=False):
-        state = self.params if final else {**self.params, **self.buffers}
-        return functional_call(self.module, state, (x,))
-
-    def head(self, features):
-        state = {name.removeprefix("head."): p for name, p in self.params.items()
-                 if name.startswith("head.")}
-        return functional_call(self.module.head, state, (features,))
-
-    def descend(self, loss, weight, moves):
-        """Take one step on those parameters whose names ``moves`` accepts.
-
-        ``weight`` is that of the loss, which has been multiplied by it.
-        """
-        names = [name for name in self.params if moves(name)]
-        gradients = torch.autograd.grad(loss, [self.params[name] for name in names],
-                                        create_graph=self.second, allow_unused=True)
-        rate = self._rate(names, gradients, weight)
-        for name, gradient in zip(names, gradients, strict=True):
-            if gradient is not None:
-                if name.startswith("projection."):
-                    self.of_projection[name] = self.of_projection.get(name, 0) + gradient
-                adapted = self.params[name] - rate * gradient
-                self.params[name] = adapted if self.second else adapted.detach().requires_grad_()
-
-    def _rate(self, names, gradients, weight):
-        if self.rate != "auto":
-            return self.rate
-        moved = [(self.params[name].detach(), gradient.detach())
-                 for name, gradient in zip(names, gradients, strict=True) if gradient is not None]
-        length, slope = (torch.stack([part.norm() for part in parts]).norm()
-                         for parts in zip(*moved, strict=True))
-        return RELATIVE_STEP * weight * length / slope.clamp_min(1e-12)
-
-    def backward(self, loss):
-        """Leave the gradient in the network's own parameters.
-
-        Cross-entropy does not pass through the projection, which descends along the inner terms.
-        """
-        if self.second:
-            loss.backward()
-            return
-        gradients = torch.autograd.grad(loss, list(self.params.values()), allow_unused=True)
-        for (name, p), gradient in zip(self.module.named_parameters(), gradients, strict=True):
-            p.grad = gradient if gradient is not None else self.of_projection.get(name)
+def _out_of_fold(template, X, y, weight, cv, classes):
+    """Return the features that samples have for teachers that were not fitted on them."""
+    z = None
+    for train, test in folds(cv, y):
+        fitted = fit_teacher(template, take(X, train), y[train],
+                             weight=None if weight is None else weight[train])
+        class_columns("teacher", fitted, classes)
+        part = fitted.encode(take(X, test))
+        z = np.empty((len(y), part.shape[1]), part.dtype) if z is None else z
+        z[test] = part
+    return z
