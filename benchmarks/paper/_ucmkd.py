@@ -6,12 +6,13 @@ authors' script say something, it is done as plainly as can be: no augmentation,
 last epoch's weights.
 """
 
-from functools import lru_cache
-
 import numpy as np
 import torch
+import torch.nn.functional as F
 from joblib import Memory
 from sklearn.frozen import FrozenEstimator
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import FunctionTransformer
 from sklearn.utils import Bunch
 
 from benchmarks.evidence._digits import class_matched
@@ -247,17 +248,32 @@ def _all_tables(dataset, weights):
 
 def run_distributed(load, folder, method, cell, seed, settings, work):
     """Run on a set with a division of its own, as it is distributed."""
-    data = divided(load, folder, settings["image_size"], settings["seconds"])
-    return run(lambda seed, condition: data, backbones(settings), method, cell, seed, settings, work)
+    sound = LogSpectrogram(duration=settings["seconds"])
+
+    def read(seed, condition):
+        return _divided(load, folder, spectrogram(sound, settings, condition),
+                        settings["image_size"])
+
+    return run(read, backbones(settings), method, cell, seed, settings, work)
 
 
-@lru_cache
-def divided(load, folder, image_size, seconds):
+def _divided(load, folder, sound, image_size):
     """Return a set's own training and test samples, which stay in their files."""
-    sound = LogSpectrogram(duration=seconds).fit()
     train, test = (load(folder, split=split, image_size=image_size, transformer=sound,
                         skip_missing=True) for split in ("train", "test"))
     return Bunch(X_train=train.X, y_train=train.y, X_test=test.X, y_test=test.y)
+
+
+def spectrogram(sound, settings, condition):
+    """Return a transformer, which makes squares for ViTs, as the script does."""
+    if condition.startswith("ViT"):
+        square = FunctionTransformer(_resized, kw_args={"size": settings["image_size"]})
+        sound = make_pipeline(sound, square)
+    return sound.fit([np.zeros(1)])
+
+
+def _resized(X, size):
+    return F.interpolate(torch.as_tensor(X), (size, size), mode="bilinear").numpy()
 
 
 def backbones(settings):

@@ -41,12 +41,12 @@ def tables(scale):
 
 
 def run(method, cell, seed, settings, folder, work):
-    reads_arrays = "image_size" not in settings
-    clips = small(folder) if reads_arrays else _distributed(
-        folder, settings["image_size"], settings["seconds"])
-    return _ucmkd.run(lambda seed, condition: divided(clips, seed, condition),
-                      _small_network if reads_arrays else _ucmkd.backbones(settings), method, cell,
-                      seed, settings, work)
+    if "image_size" not in settings:
+        return _ucmkd.run(lambda seed, condition: divided(small(folder), seed, condition),
+                          _small_network, method, cell, seed, settings, work)
+    return _ucmkd.run(lambda seed, condition: divided(_distributed(folder, settings, condition),
+                                                      seed, condition),
+                      _ucmkd.backbones(settings), method, cell, seed, settings, work)
 
 
 def divided(clips, seed, condition):
@@ -78,8 +78,8 @@ def _small_network(modality, role, condition):
     return {"module": UnitNet, "module__n_features": 35, "input_type": "table"}
 
 
-@lru_cache
-def _distributed(folder, image_size, seconds):
-    mel = LogMelSpectrogram(16000, duration=seconds).fit()
-    data = load_ravdess(folder, image_size=image_size, transformer=mel)
+def _distributed(folder, settings, condition):
+    mel = LogMelSpectrogram(16000, duration=settings["seconds"])
+    data = load_ravdess(folder, image_size=settings["image_size"],
+                        transformer=_ucmkd.spectrogram(mel, settings, condition))
     return Bunch(X=data.X, y=data.y, fold=data.actor % 4)
