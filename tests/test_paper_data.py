@@ -10,6 +10,7 @@ import torch
 from PIL import Image
 from scipy.io import wavfile
 from scipy.signal import resample_poly
+from sklearn.preprocessing import FunctionTransformer
 from sklearn.utils._testing import assert_allclose, assert_array_equal
 
 from cmkdlearn.datasets import (
@@ -143,6 +144,7 @@ def test_what_is_cut_off_is_not_resampled_and_changes_nothing(tmp_path, rate, du
     kept = whole[start:start + length]
     assert_allclose(wave[:len(kept)], kept, atol=1e-7)
     assert not wave[len(kept):].any()
+    assert_allclose(SoundFiles([tmp_path / "a.wav"], transformer=FunctionTransformer())[0], whole, atol=1e-7)
 
 
 @pytest.mark.parametrize("rate", [0, 1, 49, 500_001, 2**32 - 5])
