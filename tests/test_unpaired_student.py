@@ -247,7 +247,7 @@ def test_an_inner_step_of_weight_1_is_a_thousandth_of_what_it_moves(teacher, mon
     for scale in (1.0, 1e3):
         fit(teacher, **{**params, name: weight}, feature_scale=scale, max_epochs=1, module=nn.Sequential(
             nn.Linear(32, 256), nn.Tanh(), nn.Linear(256, 10)))
-    for relative, names in steps:
+    for relative, _ in steps:
         assert relative == pytest.approx(weight * 1e-3, rel=1e-2)
     moved = [[n.removeprefix("encoder.") for n in names] for _, names in steps]
     assert moved == parts * (len(steps) // len(parts))
