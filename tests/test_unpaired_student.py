@@ -334,6 +334,22 @@ def test_weight_decay_of_a_plain_inner_step():
     torch.testing.assert_close(inner.params["head.weight"], 0.95 * module.head.weight - 0.1)
 
 
+@pytest.mark.parametrize("rate_times_curvature", [0.5, 1.0, 1.5])
+def test_what_a_steep_direction_learns(rate_times_curvature):
+    """The user guide's c (1 - r c) w: nothing at r c = 1, and the wrong way above."""
+    module, curvature = nn.Sequential(), 50.0
+    module.head = nn.Linear(1, 1, bias=False)
+
+    def loss(output):
+        return curvature * output.square().sum() / 2
+
+    inner = InnerLoop(module, {"head.weight": rate_times_curvature / curvature})
+    inner.descend("p", loss(inner(torch.ones(1, 1))), 1.0)
+    inner.backward(loss(inner(torch.ones(1, 1))))
+    expected = curvature * (1 - rate_times_curvature) * module.head.weight.detach()
+    torch.testing.assert_close(module.head.weight.grad, expected, rtol=1e-4, atol=1e-4)
+
+
 class Adapted(InnerLoop):
     """Note by how much of the gradient each parameter moves."""
 
