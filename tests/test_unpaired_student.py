@@ -245,7 +245,7 @@ def test_an_inner_step_of_weight_1_is_a_thousandth_of_what_it_moves(teacher, mon
     for scale in (1.0, 1e3):
         fit(teacher, **{**params, name: weight}, feature_scale=scale, max_epochs=1, module=nn.Sequential(
             nn.Linear(32, 256), nn.Tanh(), nn.Linear(256, 10)))
-    for relative, names in steps:
+    for relative, _ in steps:
         assert relative == pytest.approx(weight * 1e-3, rel=1e-2)
     moved = [[n.removeprefix("encoder.") for n in names] for _, names in steps]
     assert moved == parts * (len(steps) // len(parts))
@@ -330,6 +330,22 @@ def test_weight_decay_of_a_plain_inner_step():
     inner = InnerLoop(module, dict.fromkeys(("head.weight", "head.bias"), 0.1), weight_decay=0.5)
     inner.descend("p", inner(torch.ones(1, 3)).sum(), 1.0)
     torch.testing.assert_close(inner.params["head.weight"], 0.95 * module.head.weight - 0.1)
+
+
+@pytest.mark.parametrize("rate_times_curvature", [0.5, 1.0, 1.5])
+def test_what_a_steep_direction_learns(rate_times_curvature):
+    """The user guide's c (1 - r c) w: nothing at r c = 1, and the wrong way above."""
+    module, curvature = nn.Sequential(), 50.0
+    module.head = nn.Linear(1, 1, bias=False)
+
+    def loss(output):
+        return curvature * output.square().sum() / 2
+
+    inner = InnerLoop(module, {"head.weight": rate_times_curvature / curvature})
+    inner.descend("p", loss(inner(torch.ones(1, 1))), 1.0)
+    inner.backward(loss(inner(torch.ones(1, 1))))
+    expected = curvature * (1 - rate_times_curvature) * module.head.weight.detach()
+    torch.testing.assert_close(module.head.weight.grad, expected, rtol=1e-4, atol=1e-4)
 
 
 class Adapted(InnerLoop):

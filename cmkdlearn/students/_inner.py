@@ -36,7 +36,8 @@ class InnerLoop:
         self.own = {name: p for name, p in module.named_parameters() if p.requires_grad}
         self.params = dict(self.own)
         if not self.second:  # copies, since AdamW steps in place
-            self.params = {name: p.detach().clone().requires_grad_() for name, p in self.own.items()}
+            self.params = {name: p.detach().clone().requires_grad_()
+                           for name, p in self.own.items()}
         self.adamw = _adamw(self.params, rates, weight_decay) if optimizer == "adamw" else None
         self.buffers = {}
         self.of_projection = {}

@@ -430,9 +430,10 @@ class UCMKDStudent(TorchClassifier):
                           "the student's X and y: what it knows is lost. Pass "
                           "FrozenEstimator(teacher) to keep it, or clone(teacher) if this is what "
                           "you want.", stacklevel=2)
-        own = labelled_part(X, y, weight) if X_teacher is None else (X_teacher, y_teacher, None)
+        X_own, y_own, w_own = labelled_part(X, y, weight) if X_teacher is None \
+            else (X_teacher, y_teacher, None)
         template = seeded_copy(self.teacher, self._draw_seed())
-        self.teacher_ = teacher = fit_teacher(template, *own[:2], weight=own[2])
+        self.teacher_ = teacher = fit_teacher(template, X_own, y_own, weight=w_own)
         class_columns("teacher", teacher, self.classes_)
         for need, use in (("encode", "features"), ("head_", "a head that reads its features")):
             if not hasattr(teacher, need):
@@ -452,7 +453,7 @@ class UCMKDStudent(TorchClassifier):
         if self.cv is not None and not frozen:
             rows = np.flatnonzero(labelled_mask(labels))  # those that it was fitted on
             z = np.array(z)
-            z[rows] = _out_of_fold(template, *own, self.cv, teacher.classes_)
+            z[rows] = _out_of_fold(template, X_own, y_own, w_own, self.cv, teacher.classes_)
         if not np.isfinite(z).all():
             raise ValueError("The teacher's features hold NaN or infinite values. Look at the "
                              "scale of what it was fitted on, or of X_teacher.")
@@ -501,8 +502,9 @@ class UCMKDStudent(TorchClassifier):
                           self.inner_weight_decay)  # line 5: phi_tmp and p_tmp
         for _ in range(terms.fa_steps):  # lines 6 to 8: on lambda_1 FA (eq. 14)
             inner.descend("phi", terms.fa(inner(batch.X)), terms.lambda_fa)
-        moves_phi = terms.la_steps and self.la_scope == "all"
-        output = None if moves_phi else inner(batch.X)
+        moves_phi = self.la_scope == "all"
+        if not (moves_phi and terms.la_steps):
+            output = inner(batch.X)
         for _ in range(terms.la_steps):  # lines 9 to 13: on lambda_2 LA (eq. 15)
             if moves_phi:  # line 11
                 output = inner(batch.X)
