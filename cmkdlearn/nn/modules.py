@@ -7,9 +7,11 @@ from pathlib import Path
 import torch
 from torch import nn
 
+from cmkdlearn._validation import check_option
 from cmkdlearn.losses import Output
 
 SMALL_IMAGE = 64
+ACTIVATIONS = {"relu": nn.ReLU, "leaky_relu": nn.LeakyReLU}
 
 
 class Classifier(nn.Module):
@@ -118,11 +120,16 @@ class MeanOverTime(nn.Module):
         return x.mean(dim=1)
 
 
-def mlp(in_features, hidden=(256,), dropout=0.0):
-    """Return linear layers with ReLU and dropout between them, the last one's output included."""
+def mlp(in_features, hidden=(256,), dropout=0.0, activation="relu", batch_norm=False):
+    """Return layers that end in features, and how wide these are.
+
+    Each is linear, then ``activation`` ("relu" or "leaky_relu"), batch normalisation and dropout.
+    """
+    nonlinear = ACTIVATIONS[check_option("activation", activation, ACTIVATIONS)]
     layers, width = [], in_features
     for size in hidden:
-        layers += [nn.Linear(width, size), nn.ReLU()] + [nn.Dropout(dropout)] * (dropout > 0)
+        layers += [nn.Linear(width, size), nonlinear()]
+        layers += [nn.BatchNorm1d(size)] * batch_norm + [nn.Dropout(dropout)] * (dropout > 0)
         width = size
     return nn.Sequential(*layers), width
 
@@ -163,8 +170,10 @@ def build_classifier(module, X, kind, n_classes, preprocess=None, weight=None, /
     weight : Tensor of shape (n,), optional
         How often each sample counts in the standardisation, float64.
     **kwargs
-        For the constructor (``module__*`` of the estimator). For timm's: ``pretrained=True`` takes
-        weights from its hub, ``checkpoint_path`` those of a file, with or without a head.
+        For the constructor (``module__*`` of the estimator). For the MLP's: ``hidden``, the widths,
+        ``dropout``, ``activation``, "relu" or "leaky_relu", and ``batch_norm``. For timm's:
+        ``pretrained=True`` takes weights from its hub, ``checkpoint_path`` those of a file, with or
+        without a head.
 
     Returns
     -------
