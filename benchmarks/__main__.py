@@ -2,6 +2,7 @@
 
 import argparse
 
+from benchmarks import paper_items
 from benchmarks.evidence import EXPERIMENTS
 from benchmarks.evidence._report import report
 from benchmarks.evidence._results import Results, module, run
@@ -36,6 +37,7 @@ def main():
         overview()
     elif args.command == "report":
         report()
+        paper_items.write()
     else:
         if args.seeds < 2:
             parser.error(f"--seeds {args.seeds}: a spread takes 2 at least.")

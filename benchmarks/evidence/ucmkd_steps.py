@@ -1,6 +1,6 @@
 """Which part of UCMKD does what: the two terms, the two levels, their step, and LA's gradient.
 
-All with weights of 1, as in the paper, on 200 labelled samples.
+All with weights of 1, as in Table 12, on 200 labelled samples.
 """
 
 import numpy as np
@@ -62,21 +62,30 @@ def _gain(method, over):
     return lambda results: results.gain(results.names(0), method, over)
 
 
+STRONGEST = "consistently achieves the strongest performance across all settings"
 CLAIMS = [
-    Claim("Both terms together are better than feature alignment alone.", "Table 6",
-          _gain("FA + LA, bi-level", "FA, bi-level"), "bi-level FA + LA, less bi-level FA"),
-    Claim("Both terms together are better than label alignment alone.", "Table 6",
-          _gain("FA + LA, bi-level", "LA, bi-level"), "bi-level FA + LA, less bi-level LA"),
-    Claim("Two levels are better than one sum.", "Table 6",
-          _gain("FA + LA, bi-level", "FA + LA"), "bi-level (rate 0.001), less the sum"),
-    Claim("Two levels are better than cross-entropy.", "Table 6",
-          _gain("FA + LA, bi-level", "cross-entropy"), "bi-level (rate 0.001), less cross-entropy"),
-    Claim("(Ours.) The inner rate decides: at 0.01 it hurts.", "the authors' run files",
+    Claim("Both terms together are better than feature alignment alone.", "section 4.4, Table 6",
+          _gain("FA + LA, bi-level", "FA, bi-level"), "bi-level FA + LA, less bi-level FA",
+          quote=STRONGEST, printed="+5.0 points (mean of 4 tasks)"),
+    Claim("Both terms together are better than label alignment alone.", "section 4.4, Table 6",
+          _gain("FA + LA, bi-level", "LA, bi-level"), "bi-level FA + LA, less bi-level LA",
+          quote=STRONGEST, printed="+4.6 points (mean of 4 tasks)"),
+    Claim("Two levels are better than one sum.", "section 4.4, Table 6",
+          _gain("FA + LA, bi-level", "FA + LA"), "bi-level (rate 0.001), less the sum",
+          quote="leads to noticeable performance degradation",
+          printed="+5.6 points (mean of 4 tasks)"),
+    Claim("Two levels are better than cross-entropy.", "section 4.2, Table 1",
+          _gain("FA + LA, bi-level", "cross-entropy"), "bi-level (rate 0.001), less cross-entropy",
+          quote="consistently achieves the best performance",
+          printed="+5.2 points (mean of Table 6's 4 tasks)"),
+    Claim("The inner rate decides: at 0.01 it hurts.", "Table 12 has 0.01, of both levels",
           _gain("cross-entropy", "FA + LA, bi-level, rate 0.01"),
           "cross-entropy, less bi-level at a rate of 0.01"),
-    Claim("(Ours.) The true gradient through the inner steps is better.", "Algorithm 1",
+    Claim("The true gradient through the inner steps is better.",
+          "section 6 leaves open which it was",
           _gain("FA + LA, bi-level, second order", "FA + LA, bi-level"),
           "second order, less first"),
-    Claim("(Ours.) The full gradient of LA is better than the student's part.", "LA's definition",
+    Claim("The full gradient of LA is better than the student's part.",
+          "equation 15 has it full, the authors' code the student's part",
           _gain("FA + LA, full gradient", "FA + LA"), "in the sum: full, less the student's part"),
 ]

@@ -55,8 +55,8 @@ class GaussianModalities:
     with a large :math:`\lambda` distillation may do harm where it holds, and help where it does
     not.
 
-    The paper's proof (Appendix A) is asymptotic. This is another derivation, of scalar
-    correlations, that is exact for every n > d + 1.
+    The paper's own proof was not at hand. This is a derivation of its setting that is exact for
+    every n > d + 1, not only asymptotically.
 
     References
     ----------
