@@ -35,19 +35,19 @@ def preset(name, *, source="paper"):
         By part, parameters without those of which nothing is known. The parts, and whose
         parameters they are:
 
-        ===========================  =============================================================
-        "data"                       the data set's ``load_``, ``make_`` or ``fetch_`` function
-        "teacher", "strong_teacher", :class:`~cmkdlearn.teachers.UnimodalTeacher`
-        "weak_teacher", "network"
-        "wordnet_teacher"            :class:`~cmkdlearn.teachers.WordNetRelaxedTeacher`
-        "student", "feature_kd"      of UCMKD: :class:`~cmkdlearn.students.UCMKDStudent`
-        "student", "vanilla_kd"      otherwise :class:`~cmkdlearn.students.MultiTeacherDistiller`
-        "selector"                   :class:`~cmkdlearn.selection.CCHSelector`
-        "fusion"                     :class:`~cmkdlearn.students.FusionClassifier`
-        "protocol"                   nobody's: what has to be done by hand
-        ===========================  =============================================================
+        ====================================  ====================================================
+        "data"                                the data set's ``load_``, ``make_`` or ``fetch_``
+        "teacher", "network"                  :class:`~cmkdlearn.teachers.UnimodalTeacher`
+        "strong_teacher", "weak_teacher"      the same, augmented: the two of T_m
+        "wordnet_teacher"                     :class:`~cmkdlearn.teachers.WordNetRelaxedTeacher`
+        "student" of UCMKD, "feature_kd"      :class:`~cmkdlearn.students.UCMKDStudent`
+        "student" elsewhere, "vanilla_kd"     :class:`~cmkdlearn.students.MultiTeacherDistiller`
+        "selector"                            :class:`~cmkdlearn.selection.CCHSelector`
+        "fusion"                              :class:`~cmkdlearn.students.FusionClassifier`
+        "protocol"                            nobody's: what has to be done by hand
+        ====================================  ====================================================
 
-        Of "cch/synthetic", a regression, "network" and "student" are those of
+        Of "cch/synthetic", a regression, "network" and "student" are for
         :class:`~cmkdlearn.students.DistilledRegressor`.
 
     Raises

@@ -58,7 +58,7 @@ def omics(classes, fusion=None):
         place, lr, temperature = fusion
         parts["fusion"] = training(place, layers=ENCODERS, optimizer=torch.optim.Adam, lr=lr,
                                    max_epochs=200) | of(place, temperature=temperature, alpha=0.5)
-        parts["protocol"] |= of(place, fusion_test_size=0.1)
+        parts["protocol"] |= of(place, fusion_test_size=0.1) | unknown("fusion_loss")
     return {"paper": parts}
 
 
