@@ -8,7 +8,7 @@ easy to have.
 import argparse
 from pathlib import Path
 
-from benchmarks import evidence, paper
+from benchmarks import evidence, paper, paper_items
 from benchmarks.evidence import _report as evidence_report
 from benchmarks.evidence import _results
 from benchmarks.paper import _report as paper_report
@@ -69,6 +69,7 @@ def main(argv=None):
     elif args.command == "report":
         evidence_report.report()
         paper_report.report()
+        paper_items.write()
     else:
         _run_all(parser, args)
 

@@ -23,8 +23,8 @@ if TYPE_CHECKING:  # for editors
     )
 
 _SUBMODULES = ["alignment", "base", "datasets", "embedding", "export", "information", "inspection",
-               "io", "losses", "model_selection", "nn", "preprocessing", "selection", "students",
-               "teachers", "text", "theory"]
+               "io", "losses", "model_selection", "nn", "preprocessing", "presets", "selection",
+               "students", "teachers", "text", "theory"]
 _HOMES = {"CCHSelector": "selection", "FusionClassifier": "students",
           "Modalities": "preprocessing", "MultiTeacherDistiller": "students",
           "PrecomputedTeacher": "teachers", "PretrainedTeacher": "teachers",

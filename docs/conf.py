@@ -64,8 +64,8 @@ html_theme_options = {
     "show_prev_next": False,
 }
 html_context = {"default_mode": "auto"}
-html_sidebars = {page: [] for page in ("install", "development", "evidence", "performance",
-                                       "faults", "checks")}
+html_sidebars = {page: [] for page in ("install", "development", "evidence", "papers",
+                                       "performance", "faults", "checks")}
 
 # What a class inherits from scikit-learn or torch is theirs to document, but for what its users
 # call every day.

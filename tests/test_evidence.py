@@ -40,10 +40,12 @@ def toy(monkeypatch, tmp_path):
         MEASURES={"accuracy": "student", "other": "other"}, calls=calls,
         cells=lambda settings: {"low": {"level": 0.1}, "high": {"level": 0.3}},
         CLAIMS=[Claim("Ours is better.", "Table 0", lambda r: r.gain(r.names(0), "ours", "plain"), "ours, less plain",
-                      headline=True)])
+                      headline=True, quote="is better", printed="+1.0 points"),
+                Claim("So is another.", "no table has it", lambda r: r.gain(r.names(0), "ours", "plain"), "the same")])
     monkeypatch.setitem(sys.modules, "benchmarks.evidence.a_toy", experiment)
     monkeypatch.setattr(_results, "FOLDER", tmp_path)
     monkeypatch.setattr(_report, "OUT", tmp_path / "evidence")
+    monkeypatch.setitem(_report.PAPERS, "a", "Nobody")
     monkeypatch.setattr(_report, "EXPERIMENTS", ("a-toy",))
     (tmp_path / "README.md").write_text("# A\n<!-- evidence -->\nlast year\n<!-- end of evidence -->\nB\n")
     monkeypatch.setattr(_report, "README", tmp_path / "README.md")
@@ -94,9 +96,11 @@ def test_tables_and_claims_come_from_the_json(toy, tmp_path):
     assert "0.510 ± 0.010" in table and "+30.0 [+30.0, +30.0]" in table
     claims = (tmp_path / "evidence" / "claims.inc").read_text()
     assert "**holds**" in claims and "+20.0 [+20.0, +20.0] points" in claims
+    assert '     - Nobody, Table 0: "is better"\n     - +1.0 points\n' in claims
+    assert "* - *(Ours.)* So is another.\n     - no table has it\n     - \n" in claims
     readme = (tmp_path / "README.md").read_text()
     assert readme.startswith("# A\n<!-- evidence -->\n| claim") and readme.endswith("<!-- end of evidence -->\nB\n")
-    assert "| Ours is better. | **holds** | +20.0 [+20.0, +20.0] points | ours, less plain |" in readme and "last year" not in readme
+    assert "| Ours is better. | +1.0 points | **holds** | +20.0 [+20.0, +20.0] points | ours, less plain |" in readme and "last year" not in readme
     file = tmp_path / "evidence" / "a-toy-small.json"
     report = json.loads(file.read_text())
     report["runs"].pop()
@@ -110,6 +114,8 @@ def test_tables_and_claims_come_from_the_json(toy, tmp_path):
 def test_every_experiment_is_whole(name):
     experiment = _results.module(name)
     assert experiment.PAPER and experiment.__doc__ and experiment.MEASURES
+    for claim in experiment.CLAIMS:  # who says a thing is said, and not twice
+        assert "(Ours.)" not in claim.says and (not claim.quote or claim.where)
     for settings in experiment.SETTINGS.values():
         json.dumps(settings)
         assert experiment.cells(settings)

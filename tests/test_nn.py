@@ -310,6 +310,10 @@ def test_mlp():
     assert [type(layer).__name__ for layer in body] == ["Linear", "ReLU", "Dropout"] * 2 and width == 3
     assert mlp(5, hidden=())[1] == 5
     assert not any(isinstance(layer, nn.Dropout) for layer in mlp(5)[0])
+    body, _ = mlp(5, hidden=(8,), dropout=0.5, activation="leaky_relu", batch_norm=True)
+    assert [type(layer).__name__ for layer in body] == ["Linear", "LeakyReLU", "BatchNorm1d", "Dropout"]
+    with pytest.raises(ValueError, match="activation='tanh' is unknown"):
+        mlp(5, activation="tanh")
 
 
 def test_auto_for_tables_and_sequences():

@@ -16,7 +16,7 @@ ROOT = Path(cmkdlearn.__file__).parent
 # A room may import those before it, and none behind it.
 ORDER = ["_version", "_validation", "_labels", "_hashing", "_seeding", "_files", "_distances", "_progress", "losses", "alignment", "nn",
          "datasets", "preprocessing", "embedding", "text", "information", "_bridge", "_protocol", "base",
-         "theory", "teachers", "export", "model_selection", "selection", "students", "inspection", "io"]
+         "theory", "teachers", "export", "model_selection", "selection", "students", "presets", "inspection", "io"]
 
 
 def imported(file):

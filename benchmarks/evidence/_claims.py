@@ -29,7 +29,7 @@ class Claim:
     ----------
     says : str
     where : str
-        Table or figure.
+        Table, figure or section.
     effect : callable
         From ``Results`` to one number a seed (or pair), positive where the claim is right.
     measured : str
@@ -40,6 +40,10 @@ class Claim:
         How the number is printed: 100 and "points" for accuracies.
     headline : bool
         Whether the README says it, too.
+    quote : str
+        The paper's words, few of them. Without them the claim is this library's own.
+    printed : str
+        The number that the paper prints.
     """
 
     says: str
@@ -50,6 +54,8 @@ class Claim:
     scale: float = 100.0
     unit: str = "points"
     headline: bool = False
+    quote: str = ""
+    printed: str = ""
 
 
 def judge(effect, margin):

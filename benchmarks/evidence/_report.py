@@ -8,6 +8,7 @@ from benchmarks.evidence._claims import RULE, judge
 from benchmarks.evidence._results import Results, module
 
 OUT, README = FOLDER / "evidence", FOLDER.parents[1] / "README.md"
+PAPERS = {"wordnet": "Guo et al.", "cch": "Xie et al.", "ucmkd": "Tran et al."}
 
 
 def report():
@@ -31,8 +32,8 @@ def report():
             if hasattr(experiment, "draw"):
                 _figure(experiment, results, OUT / f"{name}-{scale}.png")
     (OUT / "claims.inc").write_text(_list_table(
-        ["what the papers say", "where", "here", "effect", "measured as"], claims,
-        widths=[27, 12, 16, 18, 27]))
+        ["claim", "who says so", "printed", "here", "effect", "measured as"], claims,
+        widths=[22, 18, 12, 12, 14, 22]))
     (OUT / "sections.inc").write_text("\n".join(sections))
     (OUT / "missing.inc").write_text(f"Not run so far, or not to the end: {', '.join(missing)}.\n"
                                      if missing else "All of them were run.\n")
@@ -54,17 +55,23 @@ def _into_readme(claims):
     """Put the headlines between the README's marks."""
     start, end = "<!-- evidence -->\n", "<!-- end of evidence -->"
     before, rest = README.read_text().split(start)
-    lines = ["| claim | here | effect (95 % interval) | measured as |", "|---|---|---|---|"]
-    lines += [f"| {says} | {verdict} | {effect} | {measured.split(' (:ref:')[0]} |"
-              for says, _, verdict, effect, measured in claims]
+    lines = ["| claim | printed | here | effect (95 % interval) | measured as |",
+             "|---|---|---|---|---|"]
+    lines += [f"| {says} | {printed} | {verdict} | {effect} | {measured.split(' (:ref:')[0]} |"
+              for says, _, printed, verdict, effect, measured in claims]
     README.write_text(before + start + "\n".join(lines) + "\n" + end + rest.split(end)[1])
 
 
 def _claim(claim, name, results):
+    """Return what a claim says, who says so, printed, the verdict, the effect, and its measure."""
     verdict, mean, (low, high) = judge(claim.effect(results), claim.margin)
     mean, low, high = (claim.scale * value for value in (mean, low, high))
     digits = 1 if claim.scale > 1 else 2
-    return [claim.says, claim.where, f"**{verdict}**",
+    if claim.quote:
+        says, source = claim.says, f"{PAPERS[name.split('-')[0]]}, {claim.where}: \"{claim.quote}\""
+    else:
+        says, source = f"*(Ours.)* {claim.says}", claim.where
+    return [says, source, claim.printed, f"**{verdict}**",
             f"{mean:+.{digits}f} [{low:+.{digits}f}, {high:+.{digits}f}] {claim.unit}".rstrip(),
             f"{claim.measured} (:ref:`{name} <evidence-{name}>`, {results.report['scale']})"]
 
@@ -119,6 +126,7 @@ def _number(value):
 
 
 def _list_table(head, rows, widths=None):
+    """Return the table of reStructuredText."""
     lines = [".. list-table::", "   :header-rows: 1"]
     if widths:
         lines.append(f"   :widths: {' '.join(map(str, widths))}")

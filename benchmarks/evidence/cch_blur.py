@@ -20,7 +20,7 @@ from cmkdlearn.selection import CCHSelector
 from cmkdlearn.students import MultiTeacherDistiller
 from cmkdlearn.teachers import UnimodalTeacher
 
-PAPER = "CCH: Figure 2, Tables 1, 2 and 13"
+PAPER = "CCH: Figure 2, Tables 1 and 13"
 SETTINGS = {
     "small": {"n_train": 500, "n_test": 2000, "epochs": 25, "repeats": 2},
     "full": {"n_train": 10000, "n_test": 10000, "epochs": 50, "repeats": 5},
@@ -107,15 +107,22 @@ def draw(results, figure):
 
 
 CLAIMS = [
-    Claim("The gap falls as the teacher is blurred.", "Figure 2", lambda r: _fall(r, "gap"),
-          "gap (ksg) without blur, less that at a blur of 3.5", margin=0.05, scale=1, unit="nats"),
-    Claim("The gain falls as the teacher is blurred.", "Figure 2", lambda r: _fall(r, "gain"),
-          "gain without blur, less that at a blur of 3.5"),
-    *(Claim(f"The gap by {estimator} ranks the settings by their gain.", "Figure 2, Table 2",
+    Claim("The gap falls as the teacher is blurred.", "section 4.2, Tables 1 and 13",
+          lambda r: _fall(r, "gap"), "gap (ksg) without blur, less that at a blur of 3.5",
+          margin=0.05, scale=1, unit="nats", quote="by applying Gaussian blur",
+          printed="+0.61 nats (Table 13, latentmi)"),
+    Claim("The gain falls as the teacher is blurred.", "section 4.2, Figure 2",
+          lambda r: _fall(r, "gain"), "gain without blur, less that at a blur of 3.5",
+          quote="leading to a collapse in the distilled student's performance", printed="a curve"),
+    *(Claim(f"The gap by {estimator} ranks the settings by their gain.", "section 4.3",
             lambda r, estimator=estimator: _rank_correlation(r, estimator),
             "Spearman's correlation of gap and mean gain over the ten settings", margin=0.3,
-            scale=1, unit="") for estimator in ("ksg", "latent", "mine")),
-    Claim("A clear teacher helps.", "Table 1",
+            scale=1, unit="", quote="a positive association between the gap magnitude and KD "
+                                    "efficacy", printed="of two students of CMU-MOSEI")
+      for estimator in ("ksg", "latent", "mine")),
+    Claim("A clear teacher helps.", "section 4.2, Table 1",
           lambda r: np.mean([gain(r, f"γ = {gamma}, blur 0") for gamma in GAMMAS], axis=0),
-          "gain without blur, over temperatures and blends"),
+          "gain without blur, over temperatures and blends",
+          quote="improves accuracy relative to the baseline", printed="a gap of 0.44 nats; the "
+                                                                      "gain is lost in the text"),
 ]

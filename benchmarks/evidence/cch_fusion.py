@@ -16,7 +16,7 @@ from cmkdlearn.selection import CCHSelector
 from cmkdlearn.students import FusionClassifier
 from cmkdlearn.teachers import UnimodalTeacher
 
-PAPER = "CCH: Tables 8 and 18"
+PAPER = "CCH: Tables 8 and 20, on other data"
 SETTINGS = {
     "small": {"epochs": 30, "lr": 3e-3, "repeats": 2, "uci_train": 200},
     "full": {"epochs": 30, "lr": 3e-3, "repeats": 5, "uci_train": 200},
@@ -55,10 +55,12 @@ def run(seed, settings, data, pair):
 
 
 CLAIMS = [
-    Claim("Distillation by the rule makes a fusion better.", "Table 8",
-          lambda r: r.gain(r.names(0), "auto", "nobody"), "fused head: auto, less nobody"),
-    Claim("(Ours.) Distillation makes the students' own heads better, by whoever teaches them.",
-          "Table 18", lambda r: (r.gain(r.names(0), "the second", "nobody", "first")
+    Claim("Distillation by the rule makes a fusion better.", "section 4.4, Tables 8 and 20",
+          lambda r: r.gain(r.names(0), "auto", "nobody"), "fused head: auto, less nobody",
+          quote="Fusion+KD outperforms direct fusion",
+          printed="+4.0 points (mean of the three pairs with a gap above 0)"),
+    Claim("Distillation makes the students' own heads better, by whoever teaches them.",
+          "no table has them", lambda r: (r.gain(r.names(0), "the second", "nobody", "first")
                                  + r.gain(r.names(0), "the first", "nobody", "second")) / 2,
           "the student's own head with a teacher, less without"),
 ]

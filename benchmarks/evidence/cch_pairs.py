@@ -24,7 +24,7 @@ from cmkdlearn.selection import CCHSelector
 from cmkdlearn.students import MultiTeacherDistiller
 from cmkdlearn.teachers import UnimodalTeacher
 
-PAPER = "CCH: Tables 5 to 7"
+PAPER = "CCH: Tables 5 to 7, on other data"
 SETTINGS = {
     "small": {"epochs": 30, "lr": 3e-3, "repeats": 2, "uci_train": 200},
     "full": {"epochs": 30, "lr": 3e-3, "repeats": 5, "uci_train": 200},
@@ -153,14 +153,15 @@ def draw(results, figure):
 
 
 CLAIMS = [
-    Claim("The sign of the gap is the sign of the gain.", "Tables 5 to 7",
+    Claim("The sign of the gap is the sign of the gain.", "section 4.4, Tables 5 to 7",
           lambda r: _right(r, "gap") - 0.5,
           "how often the gap has the gain's sign, a pair with a clear gain, less a coin's one half",
-          margin=0.1, headline=True),
-    Claim("(The rival.) The stronger modality teaches.", "Tables 5 to 7",
+          margin=0.1, headline=True, quote="whenever the MI Gap is positive",
+          printed="right in 15 of 15 rows: +50 points"),
+    Claim("The stronger modality teaches (the rival rule).", "no table has it",
           lambda r: _right(r, "rival") - 0.5, "the same for the difference of accuracies",
           margin=0.1),
-    Claim("The gap is a better guide than \"the stronger modality teaches\".", "Tables 5 to 7",
+    Claim("The gap is a better guide than \"the stronger modality teaches\".", "no table has it",
           lambda r: _right(r, "gap") - _right(r, "rival"), "the difference of the two",
           margin=0.05, headline=True),
 ]

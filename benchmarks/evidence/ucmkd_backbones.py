@@ -47,9 +47,13 @@ def run(seed, settings, student, teacher, backbone):
 
 
 CLAIMS = [
-    Claim(f"UCMKD is better than cross-entropy with {backbone}.", "Tables 8, 10, 13",
+    Claim(f"UCMKD is better than cross-entropy with {backbone}.",
+          "Appendix G, Tables 8, 10 and 13",
           lambda results, backbone=backbone: results.gain(
               [cell for cell in results.names(0) if cell.endswith(backbone)],
-              "UCMKD, the paper's", "cross-entropy"),
-          "the paper's configuration, less cross-entropy") for backbone in BACKBONES
+              "UCMKD, inner rate 1e-5", "cross-entropy"),
+          "UCMKD with an inner rate of 1e-5, less cross-entropy",
+          quote="not tied to a specific architecture",
+          printed="+7.8, +12.5 and +10.5 points with other networks (means of 4 tasks)")
+    for backbone in BACKBONES
 ]

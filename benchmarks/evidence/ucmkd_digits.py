@@ -75,45 +75,53 @@ def _gain(method, over, labels="smoothed"):
 
 def _over_best_paired(results):
     """Over the paired method with the greatest mean, which is chosen on these very numbers."""
-    return min((_gain("UCMKD, the paper's", f"{loss}, class-matched")(results) for loss in PAIRED),
-               key=np.mean)
+    gains = (_gain("UCMKD, inner rate 1e-5", f"{loss}, class-matched") for loss in PAIRED)
+    return min((gain(results) for gain in gains), key=np.mean)
 
 
 CLAIMS = [
-    Claim("UCMKD is better than cross-entropy.", "Tables 1, 2",
-          _gain("UCMKD, the paper's", "cross-entropy"),
-          "the paper's configuration, less cross-entropy; both smoothed", headline=True),
-    Claim("(Ours.) A plain sum that fades is better than cross-entropy.", "Tables 1, 2",
+    Claim("UCMKD is better than cross-entropy.", "section 4.2, Table 1",
+          _gain("UCMKD, inner rate 1e-5", "cross-entropy"),
+          "UCMKD with an inner rate of 1e-5, less cross-entropy; both smoothed", headline=True,
+          quote="an average improvement of approximately 14.3% over Cross-Entropy",
+          printed="+3.7 points (mean of 8 tasks)"),
+    Claim("A plain sum that fades is better than cross-entropy.", "no table has it",
           _gain("a plain sum that fades", "cross-entropy"), "the plain sum, less cross-entropy"),
-    Claim("Feature alignment alone is better than cross-entropy.", "Tables 1, 2",
-          _gain("feature KD", "cross-entropy"), "feature KD of weight 1, less cross-entropy"),
-    Claim("UCMKD is better than feature alignment alone.", "Tables 1, 2",
-          _gain("UCMKD, the paper's", "feature KD"), "the paper's configuration, less feature KD"),
-    Claim("UCMKD is better than paired KD on class-matched pairs.", "Tables 1, 2, 11",
-          _gain("UCMKD, the paper's", "kd, class-matched"),
-          "the paper's configuration, less vanilla KD with its default weight"),
-    Claim("UCMKD is better than the best of the paired methods on such pairs.", "Tables 1, 2, 11",
-          _over_best_paired,
-          "the paper's configuration, less the paired method that did best here"),
-    Claim("(A confound of the authors' script.) Label smoothing alone makes a difference.",
-          "their run files", lambda r: np.mean(
+    Claim("Feature alignment alone is better than cross-entropy.",
+          "Table 1 has it below in 7 of 8 tasks", _gain("feature KD", "cross-entropy"),
+          "feature KD of weight 1, less cross-entropy", printed="-0.6 points (mean of 8 tasks)"),
+    Claim("UCMKD is better than feature alignment alone.", "section 4.2, Table 1",
+          _gain("UCMKD, inner rate 1e-5", "feature KD"),
+          "UCMKD with an inner rate of 1e-5, less feature KD",
+          quote="7.5% over Feature Distillation", printed="+4.3 points (mean of 8 tasks)"),
+    Claim("UCMKD is better than paired KD on class-matched pairs.", "section 4.2, Table 1",
+          _gain("UCMKD, inner rate 1e-5", "kd, class-matched"),
+          "UCMKD with an inner rate of 1e-5, less vanilla KD with its default weight",
+          quote="on 6 out of 8 tasks", printed="+3.0 points (mean of 8 tasks, true pairs)"),
+    Claim("UCMKD is better than the best of the paired methods on such pairs.",
+          "Table 2 has UCMKD with pairs highest in 5 of 8 tasks", _over_best_paired,
+          "UCMKD with an inner rate of 1e-5, less the paired method that did best here",
+          printed="-0.2 points (mean of 8 tasks, true pairs for all)"),
+    Claim("Label smoothing alone makes a difference.",
+          "a confound of the authors' run files", lambda r: np.mean(
               [r.over_seeds(f"{name}, smoothed labels", "cross-entropy")
                - r.over_seeds(f"{name}, plain labels", "cross-entropy")
                for name in DIRECTIONS], axis=0),
           "cross-entropy with smoothing, less without"),
-    Claim("The bound holds on held-out data.", "Figure 3",
+    Claim("This library's version of the bound holds on held-out data.",
+          "Theorem 2.6 has other terms",
           lambda r: np.min([r.over_seeds(cell, name, "bound") - r.over_seeds(cell, name, "error")
                             for cell in r.names(0) for name in UNPAIRED], axis=0),
           "bound less error of the student, the least over cells and methods", margin=0.0, scale=1,
           unit="nats", headline=True),
-    Claim("The bound is tight.", "Figure 3",
+    Claim("The bound, in this library's version, is tight.", "section 4.4, Figure 3",
           lambda r: np.mean([2 * r.over_seeds(cell, name, "error")
                              - r.over_seeds(cell, name, "bound")
                              for cell in r.names(0) for name in UNPAIRED], axis=0),
           "twice the error less the bound: above zero, the bound is within a factor of two",
-          margin=0.0, scale=1, unit="nats"),
+          margin=0.0, scale=1, unit="nats", quote="reasonably tight across all datasets",
+          printed="an average gap of 24.5 %"),
 ]
-
 
 
 def draw(results, figure):

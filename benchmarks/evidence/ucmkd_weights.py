@@ -12,7 +12,7 @@ from benchmarks.evidence._digits import (
     unpaired,
 )
 
-PAPER = "UCMKD: Figure 2"
+PAPER = "UCMKD: Figure 2, which has two levels"
 SETTINGS = {
     "small": {"per_class": 20, "per_class_teacher": 200, "epochs": 30, "teacher_epochs": 20},
     "full": {"per_class": 160, "per_class_teacher": 200, "epochs": 100, "teacher_epochs": 50},
@@ -73,10 +73,14 @@ def _transfer(results):
 
 
 CLAIMS = [
-    Claim("There are weights with which alignment helps.", "Figure 2",
+    Claim("There are weights with which alignment helps.", "section 4.4, Figure 2",
           lambda r: max((r.gain(r.names(0), method, BASELINE) for method in r.names(1)
                          if method != BASELINE), key=np.mean),
-          "the best of the 15 settings with a weight, chosen on these very numbers, less 0 and 0"),
-    Claim("The weights that help one direction help the other.", "Figure 2", _transfer,
+          "in one sum: the best of the 15 settings with a weight, chosen on these very numbers, "
+          "less 0 and 0", quote="even under less favorable hyperparameter configurations, our "
+                                "method consistently outperforms the baselines",
+          printed="a heat map, of two levels"),
+    Claim("The weights that help one direction help the other.",
+          "Figure 2 has its best at (0.2, 1.0) and (1.0, 0.8)", _transfer,
           "gain in each direction of the weights that are best in the other"),
 ]

@@ -8,6 +8,8 @@ transformer, and no other method here has one.
 
 import tempfile
 
+import numpy as np
+
 from benchmarks.evidence._claims import Claim
 from benchmarks.evidence._images import ensemble, images, reader, training
 from cmkdlearn.students import FFKDDistiller, LFMEDistiller, MultiTeacherDistiller
@@ -58,18 +60,24 @@ def _gain(over):
     return lambda r: r.gain(r.names(0), "T_m + T_x (relaxed 100%)", over)
 
 
-def _over_the_best(results):
-    others = [name for name in results.names(1) if "T_x" not in name]
-    return min((_gain(name)(results) for name in others), key=lambda gain: gain.mean())
+def _over_the_second(results):
+    """Over the one of Table 1's methods that is second best here: ours is first or second."""
+    gains = [_gain(name)(results) for name in ("zscore", "LFME", "FFKD", "ensemble of three")]
+    return sorted(gains, key=np.mean)[1]
 
 
 CLAIMS = [
-    Claim("T_m + T_x is better than cross-entropy.", "Table 1", _gain("cross-entropy"),
-          "student of T_m + T_x, less cross-entropy"),
-    Claim("T_m + T_x is better than KD from one network.", "Table 1", _gain("kd"),
+    Claim("T_m + T_x is better than cross-entropy.", "Table 1 has no cross-entropy",
+          _gain("cross-entropy"), "student of T_m + T_x, less cross-entropy"),
+    Claim("T_m + T_x is better than KD from one network.", "Table 1 has no plain KD", _gain("kd"),
           "student of T_m + T_x, less kd"),
-    Claim("T_m + T_x is better than an ensemble of as many networks.", "Table 1",
-          _gain("ensemble of three"), "student of T_m + T_x, less the ensemble of three"),
-    Claim("T_m + T_x is better than all baselines.", "Table 1", _over_the_best,
-          "student of T_m + T_x, less the baseline that did best here"),
+    Claim("T_m + T_x is better than an ensemble of as many networks.",
+          "section 6.3.2, Table 1", _gain("ensemble of three"),
+          "student of T_m + T_x, less the ensemble of three",
+          quote="outperforming the baseline trials", printed="+0.8 points (above in 5 of 6)"),
+    Claim("T_m + T_x is first or second among the methods of Table 1.", "section 6.1, Table 1",
+          _over_the_second,
+          "student of T_m + T_x, less the second best of zscore, LFME, FFKD and the ensemble",
+          quote="either new SOTA results or, at the very least, the second-best performance",
+          printed="first in 4 of 6, second in 1, third in 1 (ImageNet)"),
 ]

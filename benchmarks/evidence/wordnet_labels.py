@@ -72,12 +72,12 @@ def draw(results, figure):
 
 
 CLAIMS = [
-    Claim("(Ours.) With few labels, a label-free teacher makes the student better.",
+    Claim("With few labels, a label-free teacher makes the student better.",
           "2 % labelled", lambda r: _gain(r, "2%", "relaxed 100%", "no teacher"),
           "student of T_x at 100 % relaxed, less no teacher", headline=True),
-    Claim("(Ours.) With all labels, too.", "100 % labelled",
+    Claim("With all labels, too.", "100 % labelled",
           lambda r: _gain(r, "100%", "relaxed 100%", "no teacher"), "the same"),
-    Claim("(Ours.) With few labels, the relaxed text adds to the image.", "2 % labelled",
+    Claim("With few labels, the relaxed text adds to the image.", "2 % labelled",
           lambda r: _gain(r, "2%", "relaxed 100%", "image alone"),
           "student of T_x at 100 % relaxed, less that of the image alone"),
 ]

@@ -144,8 +144,8 @@ def load_imagenet_lt(path, *, split="train", lists=None, image_size=224):
 def load_scene(path, *, split="train", image_size=150):
     """Read the six natural scenes published by Intel.
 
-    The data set called Scene in [1]_ has six classes by the authors' code; that it is this one is
-    inferred from that, and from nothing else.
+    The data set called Scene in [1]_ is Kaggle's ``nitishabharathi/scene-classification``, with six
+    classes by the authors' code; that its images are these is inferred from the classes.
 
     Parameters
     ----------
