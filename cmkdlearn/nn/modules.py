@@ -7,7 +7,10 @@ from pathlib import Path
 import torch
 from torch import nn
 
+from cmkdlearn._validation import check_number
 from cmkdlearn.losses import Output
+
+__all__ = ["EmbeddingResNet"]
 
 SMALL_IMAGE = 64
 
@@ -116,6 +119,68 @@ class MeanOverTime(nn.Module):
     def forward(self, x):
         """Return (n, d)."""
         return x.mean(dim=1)
+
+
+class EmbeddingResNet(nn.Module):
+    """A ResNet that reads an embedding as an image of one pixel with as many channels.
+
+    For ``module=`` of a :class:`~cmkdlearn.teachers.WordNetRelaxedTeacher`: the T_x of [1]_ is a
+    pre-trained ResNet-50, fine-tuned on the image and text embedding side by side. As in the
+    authors' code, the first convolution is a new one, of the width of the input; all else keeps the
+    weights that it was pre-trained with.
+
+    Parameters
+    ----------
+    n_classes : int
+        An estimator says it.
+    in_features : int, default=1024
+        The width of what is read: twice that of CLIP ViT-B/32's embeddings.
+    name : str, default="resnet50"
+        A ResNet of timm's.
+    pretrained : bool, default=False
+        Take the weights of timm's hub, which is to be reached then.
+    checkpoint_path : path-like, default=None
+        Take those of a file, with or without a head.
+
+    References
+    ----------
+    .. [1] Guo et al. "Crossmodal Knowledge Distillation with WordNet-Relaxed Text Embeddings
+       for Robust Image Classification".
+
+    Examples
+    --------
+    >>> import torch
+    >>> from cmkdlearn.nn.modules import EmbeddingResNet
+    >>> network = EmbeddingResNet(n_classes=6, in_features=32, name="resnet18")
+    >>> network(torch.zeros(4, 32)).shape
+    torch.Size([4, 6])
+    """
+
+    def __init__(self, n_classes, in_features=1024, name="resnet50", pretrained=False,
+                 checkpoint_path=None):
+        import timm
+
+        super().__init__()
+        check_number("in_features", in_features, low=1, integer=True)
+        if not timm.is_model(name):
+            raise ValueError(f"name={name!r} is no model of timm's, such as 'resnet50'.")
+        overlay = {} if checkpoint_path is None else {
+            "pretrained_cfg_overlay": _weights_in(checkpoint_path, name)}
+        resnet = timm.create_model(name, pretrained=pretrained or bool(overlay), num_classes=0,
+                                   **overlay)
+        if overlay:
+            del resnet.pretrained_cfg["state_dict"]  # which would be pickled with it
+        if not isinstance(getattr(resnet, "conv1", None), nn.Conv2d):
+            raise ValueError(f"name={name!r} does not begin with one convolution; take a plain "
+                             "ResNet, such as 'resnet50'.")
+        resnet.conv1 = nn.Conv2d(in_features, resnet.conv1.out_channels, 7, stride=2, padding=3,
+                                 bias=False)
+        self.resnet = resnet
+        self.fc = nn.Linear(resnet.num_features, n_classes)
+
+    def forward(self, x):
+        """Return logits (n, n_classes) of embeddings (n, in_features)."""
+        return self.fc(self.resnet(x[:, :, None, None]))
 
 
 def mlp(in_features, hidden=(256,), dropout=0.0):
