@@ -6,6 +6,7 @@ import pickle
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -20,6 +21,8 @@ from cmkdlearn.nn.augment import (
     apply_operations,
     augmentation,
     crop_and_flip,
+    draw_windows,
+    resized_crop_and_flip,
 )
 
 
@@ -170,6 +173,43 @@ def test_crops_are_windows_of_the_padded_image_and_all_occur():
     assert len({windows[tuple(crop.flatten().tolist())] for crop in crops}) == 9
 
 
+@pytest.mark.parametrize("flip", [0, 1])
+def test_a_resized_crop_is_a_window_stretched_to_the_size_of_the_image(flip, monkeypatch):
+    image = torch.rand(1, 3, 8, 6)
+    monkeypatch.setattr(augment, "draw_windows", lambda n, *rest: (torch.full((n,), 5.0), torch.full((n,), 4.0)))
+    windows = torch.cat([F.interpolate(image[..., i:i + 5, j:j + 4], (8, 6), mode="bilinear")
+                         for i in range(4) for j in range(3)])
+    crops = seeded(0, resized_crop_and_flip, image.expand(200, 3, 8, 6), 0.2, flip)
+    distance = (crops[:, None] - windows.flip(3) if flip else crops[:, None] - windows).abs().amax((2, 3, 4))
+    assert distance.amin(1).max() < 1e-5
+    assert len(distance.argmin(1).unique()) == 12  # all of them occur
+
+
+def test_the_window_of_all_the_area_is_the_image():
+    images = torch.rand(40, 3, 9, 9)
+    torch.testing.assert_close(resized_crop_and_flip(images, 1, 0), images)
+    torch.testing.assert_close(resized_crop_and_flip(images, 1, 1), images.flip(3))
+
+
+def test_windows_are_drawn_as_torchvision_draws_them():
+    transforms = pytest.importorskip("torchvision.transforms")
+    ours = torch.stack(list(seeded(0, draw_windows, 4000, 60, 100, 0.08)))
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(1)
+        theirs = torch.tensor([transforms.RandomResizedCrop.get_params(
+            torch.zeros(1, 60, 100), (0.08, 1.0), augment.RATIOS)[2:] for _ in range(4000)]).T.float()
+    spread = theirs.std(1) * (2 / 4000) ** 0.5
+    assert ((ours.mean(1) - theirs.mean(1)).abs() < 5 * spread).all()
+    area, ratio = ours[0] * ours[1], ours[1] / ours[0]
+    assert 0.07 < area.min() / 6000 < 0.1 and area.max() <= 6000
+    assert 0.7 < ratio.min() < 0.8 and 1.28 < ratio.max() < 1.4
+
+
+def test_where_no_window_fits_it_is_as_much_as_the_ratios_allow():
+    assert [side.tolist() for side in draw_windows(2, 10, 100, 1)] == [[10, 10], [13, 13]]
+    assert [side.tolist() for side in draw_windows(1, 100, 10, 1)] == [[13], [10]]
+
+
 def test_weak_without_anything_is_the_identity(images):
     assert torch.equal(WeakAugmentation(padding=0, flip=0, jitter=0)(images), images)
 
@@ -312,6 +352,13 @@ class TestBoth:
         assert ((on_gpu.cpu().int() - on_cpu.int()).abs() <= 1).float().mean() > 0.99
 
 
+@pytest.mark.parametrize("cls", [WeakAugmentation, StrongAugmentation])
+def test_a_resized_crop_keeps_bytes_and_their_range(cls):
+    images = torch.full((16, 3, 8, 12), 200, dtype=torch.uint8)
+    changed = seeded(0, cls(min_area=0.2, **({"jitter": 0} if cls is WeakAugmentation else {"n_ops": 0, "autoaugment": 0})), images)
+    assert torch.equal(changed, images)  # a window of one colour has it, too
+
+
 def test_augmentation_reads_its_spec():
     assert augmentation(None) is None
     assert augmentation(torch.abs) is torch.abs
@@ -324,7 +371,7 @@ def test_augmentation_reads_its_spec():
 
 @pytest.mark.parametrize("parameters, wrong", [
     ({"padding": -1}, "padding=-1"), ({"flip": 2}, "flip=2"), ({"magnitude": 31}, "magnitude=31"),
-    ({"n_ops": -1}, "n_ops=-1"), ({"autoaugment": 1.5}, "autoaugment=1.5")])
+    ({"min_area": 0}, "min_area=0"), ({"min_area": 1.1}, "min_area=1.1"), ({"n_ops": -1}, "n_ops=-1"), ({"autoaugment": 1.5}, "autoaugment=1.5")])
 def test_bad_parameters_are_named(parameters, wrong):
     with pytest.raises(ValueError, match=wrong):
         StrongAugmentation(**parameters)

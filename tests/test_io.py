@@ -36,6 +36,8 @@ from cmkdlearn.io import load, read_card, save
 from cmkdlearn.io._format import versions
 from cmkdlearn.io._reader import Reader
 from cmkdlearn.io._writer import Writer
+from cmkdlearn.nn.augment import WeakAugmentation
+from cmkdlearn.nn.modules import EmbeddingResNet
 from cmkdlearn.selection import CCHSelector
 from cmkdlearn.students import (
     DistilledRegressor,
@@ -83,6 +85,11 @@ CASES = {
                                          ("bayes", GaussianNB())]), X, y),
     "WordNetRelaxedTeacher": (WordNetRelaxedTeacher(**words, relaxed_proportion=0.5, **small), X, y),
     "noise": (WordNetRelaxedTeacher(**words, relaxation="noise", **small), X, y),
+    "soft text": (WordNetRelaxedTeacher(**words, text_temperature=0.05, exclude="names", **small), X, y),
+    "a ResNet on embeddings": (WordNetRelaxedTeacher(
+        **words, module=EmbeddingResNet, module__in_features=128, module__name="resnet18", **fast), X, y),
+    "resized crops": (UnimodalTeacher("test_efficientnet", input_type="image",
+                                      augmentation=WeakAugmentation(min_area=0.2), **fast), images[:40], y[:40]),
     "MultiTeacherDistiller": (MultiTeacherDistiller([
         ("network", UnimodalTeacher(**small)), ("linear", linear)], loss="crd", **small), X, y),
     "seen the same": (MultiTeacherDistiller([

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from cmkdlearn import _progress
-from cmkdlearn.text import DEFAULT_TEMPLATES, _prompts, encode_prompts
+from cmkdlearn.text import DEFAULT_TEMPLATES, TEMPLATES, _prompts, encode_prompts
 
 
 class Hashed:
@@ -39,6 +39,14 @@ def test_is_the_normalised_mean_over_templates():
         np.testing.assert_allclose(embedding, mean / np.linalg.norm(mean), rtol=1e-5)
 
 
+def test_the_templates_of_tac_are_the_seven_of_clips_notebook():
+    from open_clip.zero_shot_metadata import SIMPLE_IMAGENET_TEMPLATES
+
+    theirs = [template("{}") for template in SIMPLE_IMAGENET_TEMPLATES]
+    assert list(TEMPLATES["tac"]) == theirs
+    assert np.array_equal(encode_prompts(Hashed(), ["boot"], "tac"), encode_prompts(Hashed(), ["boot"], theirs))
+
+
 def test_default_templates_take_a_word():
     assert all(template.count("{}") == 1 for template in DEFAULT_TEMPLATES)
 
@@ -63,6 +71,7 @@ def test_chunks_change_nothing_and_bound_what_is_encoded_at_a_time(monkeypatch):
     (Hashed(), [], ["{}"], ValueError, "no words"),
     (Hashed(), ["boot", 3], ["{}"], TypeError, "3 is a int"),
     (Hashed(), ["boot"], [], ValueError, r"templates=\[\]"),
+    (Hashed(), ["boot"], "tak", ValueError, "templates='tak' must hold .* or be one of 'tac'"),
     (Hashed(), ["boot"], ["a {}", "a photo"], ValueError, "a photo"),
     (returning(lambda n: np.ones(n)), ["boot"], ["{}"], ValueError, r"shape \(1,\)"),
     (returning(lambda n: np.ones((n + 1, 3))), ["boot"], ["{}"], ValueError, r"shape \(2, 3\)"),

@@ -74,6 +74,29 @@ class TestAlgorithm1:
             assert row == max(own, key=lambda j: fitted.noun_embeddings_[j] @ x)
             np.testing.assert_array_equal(text, fitted.noun_embeddings_[row])
 
+    def test_the_soft_text_against_loops(self, monkeypatch):
+        X, N = problem()
+        fitted = relaxer(N, temperature=0.3).fit(X)
+        nouns, texts = fitted.noun_embeddings_.astype(float), fitted.transform(X)
+        for x, row, text in zip(normalize(X), fitted.assign(X), texts, strict=True):
+            weights = np.array([np.exp(noun @ x / 0.3) for noun in nouns])
+            mean = sum(weight * noun for weight, noun in zip(weights, nouns, strict=True))
+            np.testing.assert_allclose(text, mean / np.linalg.norm(mean), rtol=1e-4, atol=1e-6)
+            assert row == weights.argmax()
+        monkeypatch.setattr(_relaxer, "CHUNK_BYTES", 4 * len(nouns) * 7)  # seven images at a time
+        np.testing.assert_allclose(fitted.transform(X), texts, rtol=1e-5)
+
+    def test_a_cold_softmax_is_the_most_similar_noun(self):
+        X, N = problem()
+        cold, one = relaxer(N, temperature=1e-5).fit(X), relaxer(N, n_clusters=1, nouns_per_cluster=80).fit(X)
+        kept = one.set_params(noun_embeddings=cold.noun_embeddings_, nouns=cold.nouns_,
+                              nouns_per_cluster=len(cold.nouns_)).fit(X)  # one cluster, the same nouns
+        np.testing.assert_allclose(cold.transform(X), kept.transform(X), atol=1e-5)
+
+    def test_the_temperature_chooses_no_nouns(self):
+        X, N = problem()
+        assert relaxer(N, temperature=0.005).fit(X).nouns_ == relaxer(N).fit(X).nouns_
+
     def test_the_softmax_runs_over_the_centres(self):
         # Both nouns go to the first centre. The first one is more similar to it, but nearly as
         # similar to the other; the second one is surer of it.

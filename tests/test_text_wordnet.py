@@ -77,6 +77,13 @@ class TestLookup:
         with pytest.raises(ValueError, match=f"'{word}' is no noun of WordNet.*{near}"):
             nouns.synsets(word)
 
+    @pytest.mark.parametrize(("word", "form"), [
+        ("boot", "boot"), ("Buildings", "building"), ("glasses", "glasses"), ("wolves", "wolf"),
+        ("foxes", "fox"), ("churches", "church"), ("thrushes", "thrush"), ("policemen", "policeman"),
+        ("ponies", "pony"), ("ice_creams", "ice cream"), ("others", None), ("ankle boot", None)])
+    def test_forms(self, nouns, word, form):
+        assert nouns.morphy(word) == form
+
     @pytest.mark.parametrize(("synset", "message"), [
         ("boot", "should look like 'artifact.n.01'"),
         ("boot.v.01", "should look like"),
@@ -132,12 +139,21 @@ class TestCandidates:
         assert kept in nouns.candidates(exclude="baa")  # and not its letters
         assert nouns.candidates(words="dog") == ["dog"]
 
+    @pytest.mark.parametrize(("name", "form"), [("buildings", "building"), ("Lawn_Mowers", "lawn mower")])
+    def test_of_a_name_that_wordnet_lacks_its_form_is_left_out(self, nouns, name, form):
+        with pytest.warns(UserWarning, match=f"'{name}' is no noun of WordNet; '{form}' is left out in its place"):
+            words = nouns.candidates(exclude=[name, "dog"])
+        assert words == nouns.candidates(exclude=[form, "dog"])
+
+    def test_a_name_that_has_no_form_excludes_nothing(self, nouns):
+        with pytest.warns(UserWarning, match="'ankel boot' .* no candidate is left out for it. Near it: 'boot'"):
+            assert nouns.candidates(exclude=["ankel boot", "dog"]) == nouns.candidates(exclude="dog")
+
     def test_the_class_names_of_the_shipped_images_are_known(self, nouns):
         names = load_fashion_mini().class_names
         assert not set(names) & set(nouns.candidates(hypernym="artifact.n.01", exclude=names))
 
     @pytest.mark.parametrize(("conditions", "message"), [
-        ({"exclude": ["boot", "ankel boot"]}, "'ankel boot' is no noun of WordNet"),
         ({"words": ["doog"]}, "'doog' is no noun of WordNet. Near it: 'dog'"),
         ({"words": []}, "No noun is left"),
         ({"words": ["dog"], "exclude": ["dog"]}, "No noun is left"),
@@ -259,6 +275,12 @@ class TestAgainstNLTK:
             # of a plural NLTK returns the singular's senses, too, after its own
             synsets = [synset.name() for synset in reader.synsets(word.replace(" ", "_"), pos="n")]
             assert nouns.synsets(word) == synsets[:len(nouns.synsets(word))]
+
+    def test_forms(self, nouns, reader):
+        for word in np.random.default_rng(0).choice(nouns._graph.words, 300, replace=False):
+            for plural in (word + "s", word + "es"):
+                assert (nouns.morphy(plural) or "") == (
+                    reader.morphy(plural.replace(" ", "_"), "n") or "").replace("_", " ")
 
     @pytest.mark.slow
     def test_the_asset_is_what_the_script_builds(self, nouns, reader, tmp_path):

@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
-from cmkdlearn.nn.modules import build_classifier
+from cmkdlearn.nn.modules import Classifier, EmbeddingResNet, build_classifier
 from cmkdlearn.teachers import UnimodalTeacher
 
 # No classifiers by themselves: they make a token of each place.
@@ -210,3 +210,38 @@ def test_the_backbone_learns_more_slowly_than_the_head():
         rate = 0.001 if name.startswith("encoder.") else 0.1
         assert rates[id(p)] == rate
         torch.testing.assert_close(p.data, start[name] - rate * p.grad)
+
+
+# -------------------------------------------------------------------- a ResNet on embeddings
+
+def test_an_embedding_is_an_image_of_one_pixel(tmp_path):
+    """All weights are those of the file but the first convolution's, of which the middle is read."""
+    torch.manual_seed(0)
+    trained = timm.create_model("resnet18", num_classes=9)
+    torch.save(trained.state_dict(), tmp_path / "file.pth")
+    network = EmbeddingResNet(4, in_features=24, name="resnet18", checkpoint_path=tmp_path / "file.pth").eval()
+    state, expected = network.resnet.state_dict(), trained.state_dict()
+    assert expected.keys() - state.keys() == {"fc.weight", "fc.bias"}
+    assert all(torch.equal(value, expected[key]) for key, value in state.items() if key != "conv1.weight")
+    assert state["conv1.weight"].shape == (64, 24, 7, 7)
+    X = torch.randn(5, 24)
+    with torch.no_grad():
+        trained.conv1 = torch.nn.Conv2d(24, 64, 1, bias=False)
+        trained.conv1.weight.copy_(state["conv1.weight"][:, :, 3:4, 3:4])
+        trained.reset_classifier(0)
+        torch.testing.assert_close(network(X), network.fc(trained.eval()(X[:, :, None, None])))
+    assert len(pickle.dumps(network)) < 1.01 * len(pickle.dumps(EmbeddingResNet(4, 24, "resnet18")))
+
+
+def test_a_resnet_on_embeddings_comes_apart():
+    network = build_classifier(EmbeddingResNet, torch.randn(4, 24), "table", 3, in_features=24, name="resnet18")
+    assert isinstance(network, Classifier) and network.head.weight.shape == (3, 512)
+
+
+@pytest.mark.parametrize("params, message", [
+    ({"name": "resnet51"}, "name='resnet51' is no model"), ({"in_features": 0}, "in_features=0"),
+    ({"name": "test_resnet"}, "name='test_resnet' does not begin with one convolution"),
+    ({"name": "test_vit"}, "does not begin with one convolution")])
+def test_what_is_no_resnet_on_embeddings(params, message):
+    with pytest.raises(ValueError, match=message):
+        EmbeddingResNet(3, **params)

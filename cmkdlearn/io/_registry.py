@@ -35,6 +35,7 @@ from cmkdlearn.base import TorchEstimator
 from cmkdlearn.losses import LOSSES, DistillationLoss
 from cmkdlearn.nn.augment import SpecAugment, StrongAugmentation, WeakAugmentation
 from cmkdlearn.nn.inputs import INPUT_TYPES, KINDS
+from cmkdlearn.nn.modules import EmbeddingResNet
 from cmkdlearn.selection import Verdict
 from cmkdlearn.students import MultiTeacherDistiller  # noqa: F401  with all that may be in a file
 from cmkdlearn.teachers import PretrainedTeacher
@@ -215,7 +216,8 @@ PARAMETERS = {
     "input_type": one_of(None, *INPUT_TYPES), "device": one_of(*DEVICES),
     "random_state": is_seed, "label_smoothing": real(0, 1), "sampler": one_of(None, "balanced"),
     "optimizer": lambda value: value in OPTIMISERS if inspect.isclass(value) else is_own(value),
-    "module": either(text(r"[A-Za-z0-9_.]{1,128}"), instance(nn.Module), is_own),
+    "module": either(text(r"[A-Za-z0-9_.]{1,128}"), instance(nn.Module), is_own,
+                     lambda value: value is EmbeddingResNet),
     "preprocess": either(is_none, instance(nn.Module)),
     "augmentation": is_augmentation, "mixup": real(0), "teacher_view": one_of("clean", "same"),
     "loss": either(one_of(*LOSSES), instance(DistillationLoss)),
@@ -373,7 +375,7 @@ def _check_of(cls, name, state):
         children = state.get("_modules", ())
         return lambda value: is_setting(value, frozenset(children))
     if cls in AUGMENTATIONS:
-        return real(0, 2**31) if name in cls.__dataclass_fields__ else None
+        return either(is_none, real(0, 2**31)) if name in cls.__dataclass_fields__ else None
     if cls is ClassifierTeacher:
         return {**OF_TEACHER, "feature_bank_": LEARNED["feature_bank_"],
                 "feature_bank_labels_": is_data}.get(name)

@@ -28,6 +28,9 @@ MAX_ROTATION = 30.0  # degrees
 MAX_CHANGE = 0.9  # of brightness, colour, contrast and sharpness: a factor of 0.1 to 1.9
 MAX_BITS_LOST = 4  # of 8
 
+TRIES = 10  # at a window that fits into the image
+RATIOS = (3 / 4, 4 / 3)  # of a window's width to its height
+
 LUMINANCE = (0.299, 0.587, 0.114)  # of R, G and B (ITU-R BT.601)
 
 # The policy that Cubuk et al. (2019) found on CIFAR-10: each of the 25 sub-policies is
@@ -93,10 +96,13 @@ class _Augmentation:
 
     padding: float
     flip: float
+    min_area: float | None
 
     def __post_init__(self):
         check_number("padding", self.padding, low=0, high=1)
         check_number("flip", self.flip, low=0, high=1)
+        if self.min_area is not None:
+            check_number("min_area", self.min_area, low=0, high=1, open_low=True)
 
     def __call__(self, images):
         _check_images(images)
@@ -106,7 +112,9 @@ class _Augmentation:
         return self._augment(images.to(torch.promote_types(dtype, torch.float32))).to(dtype)
 
     def _augment(self, images):
-        return self._change(crop_and_flip(images, self.padding, self.flip))
+        if self.min_area is None:
+            return self._change(crop_and_flip(images, self.padding, self.flip))
+        return self._change(resized_crop_and_flip(images, self.min_area, self.flip))
 
     def _change(self, images):
         raise NotImplementedError
@@ -128,6 +136,10 @@ class WeakAugmentation(_Augmentation):
         Probability of a horizontal flip. Use 0 for digits and other images that have a side.
     jitter : float, default=0.2
         Half width of the range of the colour factors, in [0, 1].
+    min_area : float, default=None
+        In place of the padding, the random resized crop of photographs: a window of this share of
+        the image's area or more (0.08 is usual for ImageNet), its width 3/4 to 4/3 of its height,
+        is stretched to the size of the image by bilinear interpolation.
 
     Notes
     -----
@@ -147,6 +159,7 @@ class WeakAugmentation(_Augmentation):
     padding: float = 1 / 8
     flip: float = 0.5
     jitter: float = 0.2
+    min_area: float | None = None
 
     def __post_init__(self):
         super().__post_init__()
@@ -171,7 +184,7 @@ class StrongAugmentation(_Augmentation):
 
     Parameters
     ----------
-    padding, flip : float
+    padding, flip, min_area : float
         As in `WeakAugmentation`.
     n_ops : int, default=2
         RandAugment's N.
@@ -210,6 +223,7 @@ class StrongAugmentation(_Augmentation):
     n_ops: int = 2
     magnitude: float = 9
     autoaugment: float = 0.5
+    min_area: float | None = None
 
     def __post_init__(self):
         super().__post_init__()
@@ -370,6 +384,43 @@ def crop_and_flip(images, padding, flip):
     pixels = (torch.arange(n)[:, None, None, None], torch.arange(channels)[:, None, None],
               rows[:, None, :, None], columns[:, None, None, :])
     return padded[tuple(index.to(images.device) for index in pixels)]
+
+
+def resized_crop_and_flip(images, min_area, flip):
+    """Stretch a window of each image (n, C, H, W) to the size of the image, and flip some.
+
+    The windows are those of torchvision's ``RandomResizedCrop`` with ``scale=(min_area, 1)``.
+    """
+    n, _, height, width = images.shape
+    h, w = draw_windows(n, height, width, min_area)
+    top, left = (torch.rand(2, n) * torch.stack([height - h + 1, width - w + 1])).floor()
+    # from the output's coordinates to the input's, both of which go from -1 to 1
+    scale, centre = torch.stack([w / width, h / height]), torch.stack(
+        [(2 * left + w) / width, (2 * top + h) / height]) - 1
+    theta = torch.zeros(n, 2, 3)
+    theta[:, [0, 1], [0, 1]], theta[:, :, 2] = scale.T, centre.T
+    theta[:, 0, 0] *= torch.where(torch.rand(n) < flip, -1.0, 1.0)
+    grid = F.affine_grid(theta.to(images), images.shape, align_corners=False)
+    # nothing of beyond the window's outermost pixels is mixed in
+    reach = (scale - 1 / torch.tensor([[width], [height]])).T.to(images)[:, None, None]
+    centre = centre.T.to(images)[:, None, None]
+    grid = torch.minimum(torch.maximum(grid, centre - reach), centre + reach)
+    stretched = F.grid_sample(images, grid, padding_mode="border", align_corners=False)
+    return stretched.clamp(0, 1)  # rounding may have led out of it
+
+
+def draw_windows(n, height, width, min_area):
+    """Return the heights and widths of n windows, (n,) each: the first of ten that fits."""
+    low, high = torch.tensor(RATIOS)
+    area = height * width * (min_area + (1 - min_area) * torch.rand(n, TRIES))
+    ratio = (low.log() + (high / low).log() * torch.rand(n, TRIES)).exp()
+    h, w = (area / ratio).sqrt().round(), (area * ratio).sqrt().round()
+    fits = (h >= 1) & (h <= height) & (w >= 1) & (w <= width)
+    first = fits.int().argmax(1, keepdim=True)
+    # where none fits: as much of the image as the ratios allow
+    most_h, most_w = min(height, round(width / RATIOS[0])), min(width, round(height * RATIOS[1]))
+    return (torch.where(fits.any(1), size.gather(1, first)[:, 0], most)
+            for size, most in ((h, float(most_h)), (w, float(most_w))))
 
 
 def apply_operations(images, operations, levels):

@@ -22,6 +22,7 @@ from cmkdlearn.nn.data import as_array, as_tensor, weighted_mean
 from cmkdlearn.nn.modules import Standardise, build_classifier
 from cmkdlearn.nn.samples import first_sample, is_dataset, is_mapped, select_modality
 from cmkdlearn.text import DEFAULT_TEMPLATES, WordNetNouns, WordNetRelaxer, encode_prompts
+from cmkdlearn.text._relaxer import noun_weights
 
 RELAXED = -1  # in place of a label code: this sample's text is the relaxed one
 
@@ -65,14 +66,26 @@ class WordNetRelaxedTeacher(TorchTeacher):
     n_clusters : int or "auto", default="auto"
         M of Algorithm 1; see :class:`~cmkdlearn.text.WordNetRelaxer`.
     nouns_per_cluster : int, default=5
+    text_temperature : float, default=None
+        None: an image's relaxed text is one noun, the most similar one of its cluster. Above 0: it
+        is the mean of all n*, weighed by softmax(v · n* / ``text_temperature``), with the n* of
+        each training step; the authors' code does so, at 0.005. Equation 5 compares it with the
+        mean of the n* as they were encoded, in the same weights.
     nouns : list of str, WordNetNouns or mapping, default=None
-        Candidates. None: all of WordNet's nouns but the class names and their synonyms; of a
+        Candidates. None: all of WordNet's nouns but those that ``exclude`` names; of a
         WordNetNouns, likewise. A list is taken as it is, class names included. Without an
         embedder, a dict from noun to text embedding (d,).
-    templates : sequence of str, default=DEFAULT_TEMPLATES
-        Prompts with a ``{}`` for the word; a word's embedding is the mean over them.
+    exclude : {"synonyms", "names"}, default="synonyms"
+        What of WordNet is no candidate: the class names and all that shares a synset with one; or
+        the names alone, as in section 4.2 of [1]_, where synonyms may stand in for them. A name
+        that WordNet does not have is told by a warning (see
+        :meth:`~cmkdlearn.text.WordNetNouns.candidates`).
+    templates : str or sequence of str, default=DEFAULT_TEMPLATES
+        Prompts with a ``{}`` for the word; a word's embedding is the mean over them. "tac": those
+        of TAC and of the authors' code, :data:`~cmkdlearn.text.TEMPLATES`.
     module : "auto", torch.nn.Module class or instance, default="auto"
-        Classifier of the concatenated embeddings; "auto" is an MLP.
+        Classifier of the concatenated embeddings; "auto" is an MLP, and
+        :class:`~cmkdlearn.nn.modules.EmbeddingResNet` the ResNet-50 of [1]_.
     modality : str, default=None
         The images' name where ``X`` is a dict.
     **training
@@ -120,8 +133,8 @@ class WordNetRelaxedTeacher(TorchTeacher):
     def __init__(self, embedder=None, *, class_names=None, relaxation="wordnet",
                  relaxed_proportion=1.0, use_image=True, use_text=True, learnable_text=True,
                  lambda_hier=0.1, lambda_cosreg=0.01, n_clusters="auto", nouns_per_cluster=5,
-                 nouns=None, templates=DEFAULT_TEMPLATES, module="auto", modality=None,
-                 **training):
+                 text_temperature=None, nouns=None, exclude="synonyms",
+                 templates=DEFAULT_TEMPLATES, module="auto", modality=None, **training):
         self.embedder = embedder
         self.class_names = class_names
         self.relaxation = relaxation
@@ -133,7 +146,9 @@ class WordNetRelaxedTeacher(TorchTeacher):
         self.lambda_cosreg = lambda_cosreg
         self.n_clusters = n_clusters
         self.nouns_per_cluster = nouns_per_cluster
+        self.text_temperature = text_temperature
         self.nouns = nouns
+        self.exclude = exclude
         self.templates = templates
         super().__init__(module, modality=modality, **training)
 
@@ -144,6 +159,9 @@ class WordNetRelaxedTeacher(TorchTeacher):
         check_option("relaxation", self.relaxation, ("wordnet", "noise"))
         check_number("relaxed_proportion", self.relaxed_proportion, low=0, high=1)
         check_number("nouns_per_cluster", self.nouns_per_cluster, low=1, integer=True)
+        check_option("exclude", self.exclude, ("synonyms", "names"))
+        if self.text_temperature is not None:
+            check_number("text_temperature", self.text_temperature, low=0, open_low=True)
         check_number("lambda_hier", self.lambda_hier, low=0)
         check_number("lambda_cosreg", self.lambda_cosreg, low=0)
         if not (self.use_image or self.use_text):
@@ -260,7 +278,7 @@ class WordNetRelaxedTeacher(TorchTeacher):
         """Return the candidate nouns; without an embedder, a dict to their text embeddings."""
         nouns = WordNetNouns() if self.nouns is None else self.nouns
         if isinstance(nouns, WordNetNouns):
-            nouns = nouns.candidates(exclude=class_names)
+            nouns = nouns.candidates(exclude=class_names, synonyms=self.exclude == "synonyms")
         if len(nouns) < self.nouns_per_cluster:
             raise ValueError(f"nouns holds {len(nouns)} candidates, fewer than nouns_per_cluster="
                              f"{self.nouns_per_cluster}; offer more nouns.")
@@ -281,7 +299,7 @@ class WordNetRelaxedTeacher(TorchTeacher):
         self.relaxer_ = WordNetRelaxer(
             list(nouns), self._encode("nouns", nouns), n_clusters=self.n_clusters,
             nouns_per_cluster=self.nouns_per_cluster, n_classes=len(self.classes_),
-            random_state=self._draw_seed()).fit(V.numpy())
+            temperature=self.text_temperature, random_state=self._draw_seed()).fit(V.numpy())
         # a fitted teacher is kept and sent about without the many candidates that were not chosen
         self.relaxer_.set_params(nouns=None, noun_embeddings=None)
         self.nouns_ = np.asarray(self.relaxer_.nouns_)
@@ -311,12 +329,14 @@ class WordNetRelaxedTeacher(TorchTeacher):
 
     def _build(self, data):
         text = None
+        few = Bunch(**{name: data[name][:2] for name in ("X", "relaxed", "shown") if name in data})
         if self.use_text:
+            relaxes = self.relaxation == "wordnet"
             text = RelaxedText(torch.from_numpy(self._pretrained),
                                torch.from_numpy(self.class_embeddings_),
-                               learnable=self.learnable_text and self.relaxation == "wordnet")
-        inputs = join(data["X"] if self.use_image else None,
-                      text(data["relaxed"], data["shown"]).detach() if text else None)
+                               learnable=self.learnable_text and relaxes,
+                               temperature=self.text_temperature if relaxes else None)
+        inputs = join(few.X if self.use_image else None, text(few).detach() if text else None)
         # unit vectors become of unit variance; feature by feature, a text that learns would leave
         # the scale it was standardised by
         scale = Standardise(torch.zeros(()), torch.tensor(data["X"].shape[1] ** -0.5))
@@ -342,8 +362,7 @@ class WordNetRelaxedTeacher(TorchTeacher):
         # a sample that is shown its class's name, whose text is n_gt, adds nothing
         is_relaxed = (batch.shown == RELAXED).float()
         n_gt = module.text.class_names[batch.y]
-        n_relaxed = module.text.nouns[batch.relaxed]
-        n_pretrained = module.text.pretrained[batch.relaxed]
+        n_relaxed, n_pretrained = module.text.relaxed(batch)
         hier, cosreg = (weighted_mean(is_relaxed * (1 - F.cosine_similarity(n, n_relaxed)), batch)
                         for n in (n_gt, n_pretrained))  # eq. 4, 5
         loss = ce + self.lambda_hier * hier + self.lambda_cosreg * cosreg  # eq. 6
@@ -442,16 +461,25 @@ class WordNetRelaxedTeacher(TorchTeacher):
 class RelaxedText(nn.Module):
     """The text side: n* and the class names."""
 
-    def __init__(self, nouns, class_names, learnable):
+    def __init__(self, nouns, class_names, learnable, temperature=None):
         super().__init__()
+        self.temperature = temperature
         self.nouns = nn.Parameter(nouns.clone(), requires_grad=learnable)  # Algorithm 1, line 20
         self.register_buffer("pretrained", nouns.clone())
         self.register_buffer("class_names", class_names)
 
-    def forward(self, relaxed, shown):
+    def relaxed(self, batch):
+        """Return each sample's relaxed text: n_relaxed, and the same of n* as it was encoded."""
+        if self.temperature is None:
+            return self.nouns[batch.relaxed], self.pretrained[batch.relaxed]
+        n_star = F.normalize(self.nouns)
+        weight = noun_weights(batch.X, n_star, self.temperature)
+        return F.normalize(weight @ n_star), weight @ self.pretrained
+
+    def forward(self, batch):
         """Return each sample's text embedding: its class's name where a label is shown."""
-        named = self.class_names[shown.clamp(min=0)]
-        return torch.where((shown == RELAXED)[:, None], self.nouns[relaxed], named)
+        named = self.class_names[batch.shown.clamp(min=0)]
+        return torch.where((batch.shown == RELAXED)[:, None], self.relaxed(batch)[0], named)
 
 
 class MultimodalClassifier(nn.Module):
@@ -471,7 +499,7 @@ class MultimodalClassifier(nn.Module):
     def inputs(self, batch):
         """Return what the classifier reads, (n, d_image + d_text)."""
         return join(batch.X if self.use_image else None,
-                    self.text(batch.relaxed, batch.shown) if self.text is not None else None)
+                    self.text(batch) if self.text is not None else None)
 
     def forward(self, batch):
         """Return the :class:`~cmkdlearn.losses.Output` of a batch."""

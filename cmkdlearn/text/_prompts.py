@@ -17,6 +17,22 @@ DEFAULT_TEMPLATES = (
     "a small photo of a {}.",
 )
 
+# Sets by name. "tac": the seven that are left of ImageNet's prompts in CLIP's notebook "Prompt
+# Engineering for ImageNet" (github.com/openai/CLIP). TAC takes them (Li et al., ICML 2024;
+# github.com/XLearning-SCU/2024-ICML-TAC, text_embedding.py), and so does the code of Guo et al.
+# (github.com/chenqiguo/CrossmodalKD, trainer_regularizerV2.py).
+TEMPLATES = {
+    "tac": (
+        "itap of a {}.",
+        "a bad photo of the {}.",
+        "a origami {}.",
+        "a photo of the large {}.",
+        "a {} in a video game.",
+        "art of the {}.",
+        "a photo of the small {}.",
+    ),
+}
+
 # so many prompts are encoded at a time: what is kept of them is one vector a word
 CHUNK = 8192
 LONG = 60  # seconds of work that should not be lost
@@ -32,7 +48,8 @@ def encode_prompts(embedder, words, templates=DEFAULT_TEMPLATES):
     words : str or sequence of str
     templates : str or sequence of str, default=DEFAULT_TEMPLATES
         Each with a ``{}`` for the word, in small letters and with spaces for underscores.
-        ``["{}"]`` is the word alone.
+        ``"{}"`` is the word alone. Or the name of a set of :data:`TEMPLATES`: "tac" are the seven
+        that TAC [1]_ takes.
 
     Returns
     -------
@@ -54,6 +71,10 @@ def encode_prompts(embedder, words, templates=DEFAULT_TEMPLATES):
         If there is no word or no template, if a template has no ``{}``, or if an embedding is not
         finite or has no direction.
 
+    References
+    ----------
+    .. [1] Li et al. "Image Clustering with External Guidance", ICML 2024.
+
     Examples
     --------
     >>> import numpy as np
@@ -68,15 +89,12 @@ def encode_prompts(embedder, words, templates=DEFAULT_TEMPLATES):
     if not hasattr(embedder, "encode_text"):
         raise TypeError(f"embedder={embedder!r} has no encode_text; it must embed text into the "
                         "space of its images, as CLIPEmbedder does.")
-    words, templates = listed(words), listed(templates)
+    words, templates = listed(words), templates_of(templates)
     if not words:
         raise ValueError("There are no words to embed.")
     wrong = [word for word in words if not isinstance(word, str)]
     if wrong:
         raise TypeError(f"Words must be strings; {wrong[0]!r} is a {type(wrong[0]).__name__}.")
-    if not templates or any("{}" not in str(template) for template in templates):
-        raise ValueError(f"templates={templates!r} must hold at least one string, each with a {{}} "
-                         "for the word.")
     step = max(1, CHUNK // len(templates))
     parts = [words[i:i + step] for i in range(0, len(words), step)]
     if len(parts) == 1:
@@ -110,6 +128,16 @@ def _tell_cost(embedder, words, templates, seconds):
 def listed(strings):
     """Return a list of strings; one string counts as a list of one, not as its letters."""
     return [strings] if isinstance(strings, str) else list(strings)
+
+
+def templates_of(templates):
+    """Return the prompts that ``templates`` stands for: a set's name, one prompt or several."""
+    named = TEMPLATES.get(templates) if isinstance(templates, str) else None
+    found = list(named or listed(templates))
+    if not found or any("{}" not in str(template) for template in found):
+        raise ValueError(f"templates={templates!r} must hold at least one string, each with a {{}} "
+                         f"for the word, or be one of {', '.join(map(repr, TEMPLATES))}.")
+    return found
 
 
 def plain(word):

@@ -1,6 +1,8 @@
 """Algorithm 1 of Guo et al.: which nouns stand in for the class names."""
 
 import numpy as np
+import torch
+import torch.nn.functional as F
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.cluster import KMeans, MiniBatchKMeans
 from sklearn.preprocessing import normalize
@@ -22,7 +24,7 @@ class WordNetRelaxer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
     noun n_i goes to its most similar centre, arg max over k of S_ki = m_k · n_i, and in each
     cluster the nouns of highest softmax(S_ki) stay, the softmax running over the centres: how
     surely a noun belongs to this one. An image's relaxed text is the most similar noun of its own
-    cluster, the one of the nearest centre.
+    cluster, the one of the nearest centre; or, with a ``temperature``, a mean of all kept nouns.
 
     Parameters
     ----------
@@ -38,6 +40,10 @@ class WordNetRelaxer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
         How many nouns a cluster keeps at most; all of them where fewer went to it.
     n_classes : int, default=1
         For ``n_clusters="auto"``.
+    temperature : float, default=None
+        Above 0: an image v is given the mean of all kept nouns n*, weighed by
+        softmax(v · n* / ``temperature``) and L2-normalised, as TAC [2]_ does it, and so does the
+        code of [1]_, both at 0.005. None: one noun, of the image's own cluster.
     random_state : int, RandomState or None, default=None
         Of the clustering: K-means on normalised embeddings, with centres renormalised
         (mini-batches above 10,000 images).
@@ -76,12 +82,13 @@ class WordNetRelaxer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
     """
 
     def __init__(self, nouns, noun_embeddings, *, n_clusters="auto", nouns_per_cluster=5,
-                 n_classes=1, random_state=None):
+                 n_classes=1, temperature=None, random_state=None):
         self.nouns = nouns
         self.noun_embeddings = noun_embeddings
         self.n_clusters = n_clusters
         self.nouns_per_cluster = nouns_per_cluster
         self.n_classes = n_classes
+        self.temperature = temperature
         self.random_state = random_state
 
     def fit(self, X, y=None):
@@ -107,6 +114,8 @@ class WordNetRelaxer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
         """
         check_number("nouns_per_cluster", self.nouns_per_cluster, low=1, integer=True)
         check_number("n_classes", self.n_classes, low=1, integer=True)
+        if self.temperature is not None:
+            check_number("temperature", self.temperature, low=0, open_low=True)
         if isinstance(self.n_clusters, str):
             check_option("n_clusters", self.n_clusters, ("auto",))
         else:
@@ -165,13 +174,17 @@ class WordNetRelaxer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
     def assign(self, X):
         """Return which kept noun stands for each image, (n,) int.
 
+        With a ``temperature``, the one of most weight.
+
         Parameters
         ----------
         X : array-like of shape (n, d)
             Image embeddings.
         """
         check_is_fitted(self)
-        V = normalize(validate_data(self, X, reset=False, dtype=np.float32))
+        V = self._read(X)
+        if self.temperature is not None:
+            return _nearest_centre(V, self.noun_embeddings_)[0]
         named = np.unique(self.noun_clusters_)
         cluster = named[_nearest_centre(V, self.cluster_centers_[named])[0]]
         rows = np.empty(len(V), dtype=np.int64)
@@ -189,13 +202,28 @@ class WordNetRelaxer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
         X : array-like of shape (n, d)
             Image embeddings.
         """
-        rows = self.assign(X)  # first: it says so if this is not fitted
-        return self.noun_embeddings_[rows]
+        if self.temperature is None:
+            rows = self.assign(X)  # first: it says so if this is not fitted
+            return self.noun_embeddings_[rows]
+        check_is_fitted(self)
+        nouns = torch.from_numpy(self.noun_embeddings_)
+        step = max(1, CHUNK_BYTES // (4 * len(nouns)))
+        return np.concatenate([
+            F.normalize(noun_weights(v, nouns, self.temperature) @ nouns).numpy()
+            for v in torch.from_numpy(self._read(X)).split(step)])
+
+    def _read(self, X):
+        return normalize(validate_data(self, X, reset=False, dtype=np.float32))
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
         tags.transformer_tags.preserves_dtype = ["float32"]
         return tags
+
+
+def noun_weights(V, nouns, temperature):
+    """Return what share each noun has in an image's text, (n, n_nouns): softmax(v · n* / T)."""
+    return torch.softmax(V @ nouns.T / temperature, dim=1)
 
 
 def _nearest_centre(vectors, centres):

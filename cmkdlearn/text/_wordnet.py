@@ -4,6 +4,7 @@ import difflib
 import functools
 import hashlib
 import io
+import warnings
 from importlib import resources
 from typing import NamedTuple
 
@@ -14,6 +15,9 @@ from cmkdlearn.text._prompts import listed, plain
 
 ASSET = "wordnet_nouns.npz"
 ASSET_SHA256 = "c3fc35218a9f99e4586d1030a7f46db6651f424008373873587e9b01c2519f68"
+# WordNet's rules of detachment (morphy(7WN)): endings of plural nouns, and what stands for each
+ENDINGS = (("s", ""), ("ses", "s"), ("ves", "f"), ("xes", "x"), ("zes", "z"), ("ches", "ch"),
+           ("shes", "sh"), ("men", "man"), ("ies", "y"))
 
 
 class Graph(NamedTuple):
@@ -112,6 +116,26 @@ class WordNetNouns:
 
     # ---------------------------------------------------------------- words and synsets
 
+    def morphy(self, word):
+        """Return the form of a word that WordNet has: of "buildings" it is "building".
+
+        By WordNet's rules of detachment, as NLTK's ``morphy`` has them, without its list of
+        exceptions: "mice" has no form.
+
+        Parameters
+        ----------
+        word : str
+
+        Returns
+        -------
+        str or None
+            The word itself, where WordNet has it; else what the first rule that helps makes of it.
+        """
+        text = plain(word)
+        forms = [text, *(text.removesuffix(ending) + instead for ending, instead in ENDINGS
+                         if text.endswith(ending))]
+        return next((form for form in forms if form in self._position), None)
+
     def synsets(self, word):
         """Return the names of a word's synsets, the most frequent sense first.
 
@@ -143,7 +167,8 @@ class WordNetNouns:
         hypernym : str or sequence of str, default=None
             Synsets: keep words with a sense below (or in) one of them. None keeps all.
         exclude : str or sequence of str, default=()
-            Class names; they are no candidates.
+            Class names; they are no candidates. Of one that WordNet does not have, the form that it
+            has (:meth:`morphy`) is left out; a warning says so, or that there is none.
         synonyms : bool, default=True
             Leave out the words that share a synset with an excluded one, too.
         max_words : int, default=None
@@ -161,7 +186,8 @@ class WordNetNouns:
         Raises
         ------
         ValueError
-            If a name is not in WordNet (near matches are named), or if nothing is left.
+            If a synset or one of ``words`` is not in WordNet (near matches are named), or if
+            nothing is left.
         """
         graph = self._graph
         keep = np.ones(len(graph.words), dtype=bool)
@@ -178,7 +204,10 @@ class WordNetNouns:
             check_number("max_length", max_length, low=1, integer=True)
             keep &= np.char.str_len(graph.words) <= max_length
         for name in listed(exclude):
-            i = self._lookup(name)
+            form = self._form_of_class(name)
+            if form is None:
+                continue
+            i = self._position[form]
             keep[i] = False
             if synonyms:
                 for s in self._synsets(i):
@@ -193,12 +222,25 @@ class WordNetNouns:
         text = plain(word)
         if text in self._position:
             return self._position[text]
+        raise ValueError(f"{word!r} is no noun of WordNet.{self._near(text)}")
+
+    def _near(self, text):
         # "ankle boot" is a kind of its last word; misspellings rarely touch the first letter
         head = text.rpartition(" ")[2]
         alike = [w for w in self._position if w[:1] == text[:1] and abs(len(w) - len(text)) < 4]
         near = [head] * (head in self._position) + difflib.get_close_matches(text, alike, n=3)
-        hint = f" Near it: {', '.join(map(repr, near))}." if near else ""
-        raise ValueError(f"{word!r} is no noun of WordNet.{hint}")
+        return f" Near it: {', '.join(map(repr, near))}." if near else ""
+
+    def _form_of_class(self, name):
+        """Return what stands for a class name among the nouns, or None, and tell of a stand-in."""
+        text, form = plain(name), self.morphy(name)
+        if form is None:
+            warnings.warn(f"The class name {name!r} is no noun of WordNet, and no candidate is "
+                          f"left out for it.{self._near(text)}", stacklevel=3)
+        elif form != text:
+            warnings.warn(f"The class name {name!r} is no noun of WordNet; {form!r} is left out in "
+                          "its place.", stacklevel=3)
+        return form
 
     def _synsets(self, i):
         order, start = self._senses_of
