@@ -28,10 +28,10 @@ def lmi(x, y, *, n_repeats, rng, device, n_latent=8, hidden=1024, self_weight=1.
     on one half of the samples. The estimate is that of "ksg" with ``margins="none"`` and
     ``norm="max"`` on the codes of the other half, by whose loss training is stopped.
 
-    Networks, losses and training are those of the authors' package ``latentmi`` 0.1.3. So the weights
-    that count are the last ones and not the best, and dropout acts on the losses by which training is
-    stopped, too. The package takes numbers; that the columns of a discrete side are the indicators
-    of its classes is our reading.
+    Networks, losses and training are those of the authors' package ``latentmi`` 0.1.3. So the
+    weights that count are the last ones and not the best, and dropout acts on the losses by which
+    training is stopped, too. The package takes numbers; that the columns of a discrete side are the
+    indicators of its classes is our reading.
 
     Parameters
     ----------

@@ -74,8 +74,8 @@ class GaussianModalities:
     the teacher; here a weight is at least 0.
 
     The paper's theorems are about general covariances and are asymptotic. This is its model of the
-    experiments (section 4.1), for which these expectations are exact: of a Wishart matrix of n > d + 1
-    samples, and of the projection on n < d - 1 random directions.
+    experiments (section 4.1), for which these expectations are exact: of a Wishart matrix of
+    n > d + 1 samples, and of the projection on n < d - 1 random directions.
 
     References
     ----------
@@ -270,8 +270,8 @@ class GaussianModalities:
     def _kappa(self, n):
         check_number("n", n, low=1, integer=True)
         if abs(n - self.d) <= 1:
-            raise ValueError(f"n={n} is too near d={self.d}: with d - 1 to d + 1 samples the expected "
-                             f"risk has no bound. Give at least {self.d + 2}"
+            raise ValueError(f"n={n} is too near d={self.d}: with d - 1 to d + 1 samples the "
+                             f"expected risk has no bound. Give at least {self.d + 2}"
                              + (f", or at most {self.d - 2}." if self.d > 2 else "."))
         return self.d / (abs(n - self.d) - 1)
 
