@@ -23,8 +23,8 @@ def latent(x, y, *, n_repeats, rng, device, n_latent=8, hidden=64, self_weight=0
 
     After [1]_, which is "lmi" here, and not the same. Two encoders are trained so that from each
     one's code both sides can be reconstructed; a discrete side needs no code, and is predicted as a
-    class. The networks learn from one half of the samples, the codes of the other half are read, and
-    the other way round. All halves and repeats are trained at once.
+    class. The networks learn from one half of the samples, the codes of the other half are read,
+    and the other way round. All halves and repeats are trained at once.
 
     Unlike [1]_: networks are smaller; encoders start at the canonical directions, with shrunk
     covariances; and since neighbours lose sight in many dimensions, the codes are turned to their
