@@ -266,7 +266,7 @@ HIDDEN = {"2 of 100, n = 2,000": (2000, hidden(2, 0.8)),
 
 
 def latent_in_many_columns():
-    """What is asked of LatentMI; each in under a tenth of the time of the latentmi package."""
+    """What is asked of "latent"; each in under a tenth of the time of the latentmi package."""
     results = {}
     for name, (n, (draw, truth)) in HIDDEN.items():
         x, y = draw(n, np.random.default_rng(0))

@@ -162,7 +162,7 @@ class CCHSelector(BaseEstimator):
         Representations of more dimensions are reduced to their first principal components, since
         estimates get worse with every dimension. None: never.
     mi_estimator : str or callable, default="ksg"
-        As for :func:`~cmkdlearn.information.mutual_information`.
+        As for :func:`~cmkdlearn.information.mutual_information`. The paper's is "lmi".
     criterion : {"cch", "teacher_label", "conditional", "permutation"}, default="cch"
         What counts as evidence for a teacher, in nats:
 

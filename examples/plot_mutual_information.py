@@ -60,7 +60,7 @@ _ = axes[0].legend()
 # %%
 # No estimator sees everything, and the standard error says nothing about what one does not see: a
 # Gaussian copula is sure that spirals are nearly independent, and nobody sees more than some 60 % of
-# them at 1,000 samples. In 30 + 30 columns nearest neighbours and MINE find next to nothing, LatentMI
+# them at 1,000 samples. In 30 + 30 columns nearest neighbours and MINE find next to nothing, "latent"
 # most of it, and a Gaussian copula all, since the dependence is linear. See :ref:`information` for which
 # to trust when.
 #

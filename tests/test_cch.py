@@ -13,6 +13,7 @@ from sklearn.model_selection import GridSearchCV
 from skorch.helper import SliceDict
 
 from cmkdlearn.datasets import make_gaussian_modalities
+from cmkdlearn.information import _lmi
 from cmkdlearn.inspection import CCHDisplay
 from cmkdlearn.model_selection import corrected_ttest
 from cmkdlearn.selection import CRITERIA, CCHSelector, Pair, Verdict, _verdict
@@ -76,6 +77,17 @@ def test_intervals_cover_the_truth():
         low, high = found.mi_gap_interval_["teacher"]
         covered.append(low < truth < high)
     assert np.mean(covered) >= 0.9
+
+
+def test_the_published_estimator_can_be_asked(monkeypatch):
+    """By name; its networks, which take seconds, are asked for codes that are the columns."""
+    monkeypatch.setattr(_lmi, "_codes", lambda sides, learnt, measured, *training:
+                        [side[measured].double().numpy() for side in sides])
+    Z, target = make_gaussian_modalities(160, 2, rho_ts=0.95, rho_ty=0.3, rho_sy=0.3, random_state=0)
+    found = selector(student="student", representation="prefit", mi_estimator="lmi", n_repeats=2).fit(
+        Z, target[:, 0] > 0)
+    assert found.mi_gap_["teacher"] > 0.3
+    assert np.isfinite(found.score(Z, target[:, 0] > 0))
 
 
 def test_estimates_belong_together(fitted):

@@ -160,8 +160,23 @@ def test_neighbours_by_definition(kind, n_classes, k):
         distances = [np.abs(side[:, None] - side).max(-1) if d_x + d_y <= 6
                      else squared_distances(side) for side in sides]
         expected = counts_by_definition(distances, codes, k)
-        both, near, _ = neighbours(sides, codes, k, CPU, np.ones(len(codes), dtype=bool))
+        both, near, _ = neighbours(sides, codes, k, CPU, np.ones(len(codes), dtype=bool),
+                                   by_trees=d_x + d_y <= 6)
         np.testing.assert_array_equal([both, *near], expected)
+
+
+def test_plain_neighbours_are_those_of_kraskov():
+    """Equation 8 with the maximum norm of the columns as they are, in many of them, too."""
+    x, y = normal(200, 8, 0.9)
+    x *= np.arange(1, 9)                                     # a scale counts
+    d_x, d_y = (np.abs(side[:, None] - side).max(axis=-1) for side in (x, y))
+    radius = np.sort(np.maximum(d_x, d_y), axis=1)[:, [3]]
+    near = sum(digamma((distances < radius).sum(axis=1)) for distances in (d_x, d_y))
+    expected = digamma(3) + digamma(200) - near
+    found = mi(x, y, "ksg", margins="none", norm="max")
+    np.testing.assert_allclose(found.pointwise, expected, rtol=1e-12)
+    for other in ({"margins": "none"}, {"norm": "max"}):
+        assert mi(x, y, "ksg", **other).estimate != pytest.approx(found.estimate, abs=1e-3)
 
 
 @pytest.mark.parametrize("columns", [2, 5])
@@ -170,7 +185,7 @@ def test_influence_is_what_more_weight_does(columns):
     samples = kinds_of_samples(80)["mixed"]
     sides = [samples[:, :columns], samples[::-1, -columns:].copy()]
     codes = np.zeros(80, dtype=int)
-    _, _, moved = neighbours(sides, codes, 3, CPU, np.arange(80) % 2 == 0)
+    _, _, moved = neighbours(sides, codes, 3, CPU, np.arange(80) % 2 == 0, by_trees=columns <= 3)
     distances = [squared_distances(side) if columns > 3 else np.abs(side[:, None] - side).max(-1)
                  for side in sides]
     joint = np.maximum(*distances)
@@ -651,15 +666,22 @@ def test_bad_dtypes_are_refused(x):
 @pytest.mark.parametrize(("params", "error", "message"), [
     ({"estimator": "kgs"}, ValueError, "estimator='kgs' .*'ksg'"),
     ({"estimator": 3}, TypeError, "estimator=3 must be a name"),
-    ({"hidden": 3}, TypeError, "no parameter 'hidden'; it has n_neighbors, margins"),
+    ({"hidden": 3}, TypeError, "no parameter 'hidden'; it has n_neighbors, margins, norm"),
     ({"n_neighbors": 50}, ValueError, "n_neighbors=50 needs at least 51 samples; there are 50"),
     ({"n_neighbors": 0}, ValueError, "n_neighbors=0"),
     ({"margins": "uniform"}, ValueError, "margins='uniform'"),
+    ({"norm": "l2"}, ValueError, "norm='l2'"),
     ({"n_repeats": 0}, ValueError, "n_repeats=0"),
     ({"n_repeats": 1.5}, TypeError, "n_repeats=1.5"),
     ({"n_neighbors": 1.5}, TypeError, "n_neighbors=1.5"),
     *[({"estimator": "latent", count: 1.5}, TypeError, f"{count}=1.5")
       for count in ("n_latent", "hidden", "n_neighbors", "max_epochs", "batch_size", "patience")],
+    *[({"estimator": "lmi", count: 1.5}, TypeError, f"{count}=1.5")
+      for count in ("n_latent", "hidden", "n_neighbors", "max_epochs", "batch_size", "patience")],
+    ({"estimator": "lmi", "hidden": 3}, ValueError, "hidden=3"),
+    ({"estimator": "lmi", "self_weight": -1}, ValueError, "self_weight=-1"),
+    ({"estimator": "lmi", "lr": 0}, ValueError, "lr=0"),
+    ({"estimator": "lmi", "n_neighbors": 25}, ValueError, "needs 51 samples at least; there are 50"),
     ({"estimator": "mine", "hidden": 1.5}, TypeError, "hidden=1.5"),
     ({"discrete_x": "no"}, ValueError, "discrete_x='no'"),
     ({"discrete_x": True}, ValueError, "most of its values occur only once"),

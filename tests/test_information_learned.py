@@ -7,7 +7,7 @@ from scipy.integrate import quad
 from scipy.special import gammaln, psi
 from scipy.stats import multivariate_normal, multivariate_t, norm, t
 
-from cmkdlearn.information import ESTIMATORS, _elliptical, mutual_information
+from cmkdlearn.information import ESTIMATORS, _elliptical, _lmi, mi_gap, mutual_information
 from cmkdlearn.information._gaussian import log_determinant_bias
 from cmkdlearn.information._latent import _inverse_root
 from cmkdlearn.information._networks import BatchedMLP, halves, train
@@ -249,22 +249,152 @@ def test_latent_where_a_half_does_not_vary():
         assert np.isfinite(found.pointwise).all() and abs(found.estimate) < 0.3
 
 
-@pytest.mark.parametrize("estimator", ["latent", "mine"])
+# ---------------------------------------------------------------- LMI as published
+
+QUICK = {"hidden": 64, "lr": 3e-3, "max_epochs": 60}
+
+
+def test_networks_of_lmi():
+    """By the published widths, of which more than 2,048 columns have more."""
+    network = _lmi._CrossPredicting(20, 3000, 8, 1024, 1.0)
+
+    def widths(part):
+        return [layer.out_features for layer in part.modules() if isinstance(layer, torch.nn.Linear)]
+
+    def dropped(part):
+        return [layer.p for layer in part.modules() if isinstance(layer, torch.nn.Dropout)]
+    assert widths(network.encode_x) == [1024, 512, 256, 8]
+    assert widths(network.encode_y) == [2048, 1024, 512, 8]
+    assert widths(network.x_to_x) == widths(network.y_to_x) == [256, 512, 1024, 20]
+    assert widths(network.y_to_y) == widths(network.x_to_y) == [512, 1024, 2048, 3000]
+    assert dropped(network.y_to_x) == dropped(network.x_to_y) == [0.5] * 4
+    assert not any(dropped(network.encode_x) + dropped(network.x_to_x))
+    code = network.encode_x(torch.randn(50, 20))
+    assert (code < 0).any() and (code > 0).any()             # after a leaky ReLU
+
+
+def test_loss_of_lmi():
+    """The mean squares of four reconstructions, of which two see the other side's code alone."""
+    torch.manual_seed(0)
+    network = _lmi._CrossPredicting(6, 4, 2, 8, 0.5).eval()
+    x, y = torch.randn(10, 6), torch.randn(10, 4)
+    z_x, z_y = network.encode_x(x), network.encode_y(y)
+    own = (network.x_to_x(z_x) - x).square().mean() + (network.y_to_y(z_y) - y).square().mean()
+    cross = (network.x_to_y(z_x) - y).square().mean() + (network.y_to_x(z_y) - x).square().mean()
+    torch.testing.assert_close(network.loss(x, y), 0.5 * own + cross)
+
+
+@pytest.fixture
+def transparent(monkeypatch):
+    """Codes that are the columns, so that nothing is trained; returns which samples were measured."""
+    measured = []
+
+    def codes(sides, learnt, held_out, *training):
+        assert len(learnt) == len(sides[0]) // 2
+        np.testing.assert_array_equal(np.sort(np.append(learnt, held_out)), range(len(sides[0])))
+        measured.append(held_out)
+        return [side[held_out].double().numpy() for side in sides]
+    monkeypatch.setattr(_lmi, "_codes", codes)
+    return measured
+
+
+@pytest.mark.parametrize("n", [301, 5000])                   # beyond 2,000, of a part is known all
+def test_lmi_is_plain_neighbours_of_the_other_half(transparent, n):
+    x, y = correlated(n, 4, 0.8)
+    found = mutual_information(x, y, "lmi", random_state=0, n_neighbors=5)
+    scaled = [((side - side.mean(axis=0)) / side.std(axis=0)).astype(np.float32) for side in (x, y)]
+    (held_out,) = transparent
+    plain = mutual_information(*(side[held_out] for side in scaled), "ksg", n_neighbors=5,
+                               margins="none", norm="max")
+    assert found.estimate == pytest.approx(plain.estimate)
+    np.testing.assert_allclose(found.pointwise[held_out], plain.pointwise)
+    others = np.setdiff1d(range(n), held_out)
+    np.testing.assert_allclose(found.pointwise[others], found.estimate)
+    assert found.std_error == pytest.approx(plain.std_error, rel=0.02)
+
+
+def test_lmi_brings_outliers_back(transparent):
+    x, y = correlated(400, 1, 0.8)
+    x[0] = 1e6
+    columns = _lmi._columns(x)
+    assert columns.max() == 10 and np.abs(np.delete(columns, 0)).max() < 1
+
+
+def test_lmi_in_a_gap(transparent):
+    """Terms that measure other halves are of the same samples all the same."""
+    errors, gaps = [], []
+    for seed in range(30):
+        rng = np.random.default_rng(seed)
+        z_s, noise, more = rng.standard_normal((3, 300, 2))
+        found = mi_gap(0.8 * z_s + 0.6 * noise, z_s, z_s + more, estimator="lmi", random_state=seed)
+        errors.append(found.std_error)
+        gaps.append(found.gap)
+    assert np.mean(errors) == pytest.approx(np.std(gaps), rel=0.4)
+
+
+def test_lmi_finds_what_is_hidden_in_many_columns():
+    x, y = hidden(800, 2, 0.8)
+    found = mutual_information(x, y, "lmi", random_state=0, **QUICK)
+    assert found.estimate == pytest.approx(information(2, 0.8), abs=4 * found.std_error)
+    strangers = mutual_information(x, np.roll(y, 1, axis=0), "lmi", random_state=0, **QUICK)
+    assert abs(strangers.estimate) < 4 * strangers.std_error < 0.4
+
+
+def test_lmi_with_labels():
+    rng = np.random.default_rng(0)
+    y = rng.integers(3, size=600)
+    x = 6 * np.eye(3)[y] @ rng.standard_normal((3, 40)) + rng.standard_normal((600, 40))
+    found = mutual_information(x, np.array(["a", "b", "c"])[y], "lmi", random_state=0, **QUICK)
+    assert found.estimate == pytest.approx(np.log(3), abs=0.05)
+
+
+def test_training_of_lmi_ends_by_patience(monkeypatch):
+    losses = []
+    loss = _lmi._CrossPredicting.loss
+
+    def counted(self, x, y):
+        losses.append(torch.is_grad_enabled())
+        return loss(self, x, y) if torch.is_grad_enabled() else torch.tensor(1.0)
+    monkeypatch.setattr(_lmi._CrossPredicting, "loss", counted)
+    mutual_information(*correlated(40, 2, 0.8), "lmi", hidden=8, patience=3, batch_size=8)
+    assert losses.count(True) == 4 * 3 and losses.count(False) == 4 * 3  # the first is the best
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(2))
+def test_lmi_beside_the_package_of_its_authors(monkeypatch, seed):
+    """On the example of its documentation: one line in a hundred columns on each side."""
+    monkeypatch.setattr(np, "NaN", np.nan, raising=False)    # which it reads, and NumPy 2 lacks
+    theirs = pytest.importorskip("latentmi.lmi")
+    rng = np.random.default_rng(seed)
+    lines = rng.multivariate_normal([0, 0], [[6, 3], [3, 3.5]], size=600)
+    x, y = (lines[:, [i]] @ rng.standard_normal((1, 100)) for i in (0, 1))
+    monkeypatch.setattr(np.random, "shuffle", rng.shuffle)
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        pointwise = theirs.estimate(x, y, device="cpu")[0] * np.log(2)
+    found = mutual_information(x, y, "lmi", random_state=seed, device="cpu")
+    error = np.hypot(found.std_error, np.nanstd(pointwise) / np.sqrt(300))
+    assert found.estimate == pytest.approx(np.nanmean(pointwise), abs=2 * error)
+
+
+@pytest.mark.parametrize("estimator", ["latent", "mine", "lmi"])
 def test_networks_repeat_themselves_and_leave_the_seeds_alone(estimator):
     x, y = correlated(200, 2, 0.8)
     before, numpy_before = torch.random.get_rng_state(), np.random.get_state()[1].copy()
-    first, again, other = (mutual_information(x, y, estimator, random_state=seed, max_epochs=5)
-                           for seed in (0, 0, 1))
+    first, again, other = (mutual_information(x, y, estimator, random_state=seed, max_epochs=5,
+                                              hidden=32) for seed in (0, 0, 1))
     np.testing.assert_array_equal(first.pointwise, again.pointwise)
     assert first.estimate != other.estimate
     assert torch.equal(before, torch.random.get_rng_state())
     np.testing.assert_array_equal(numpy_before, np.random.get_state()[1])
 
 
-@pytest.mark.parametrize("estimator", ["latent", "mine"])
+@pytest.mark.parametrize("estimator", ["latent", "mine", "lmi"])
 def test_repeats_count_for_the_error(estimator):
     x, y = correlated(300, 2, 0.8)
-    found = mutual_information(x, y, estimator, n_repeats=3, random_state=0, max_epochs=10)
+    found = mutual_information(x, y, estimator, n_repeats=3, random_state=0, max_epochs=10,
+                               hidden=32)
     assert found.pointwise.shape == (300,)
     assert found.std_error >= np.std(found.pointwise, ddof=1) / np.sqrt(300)
 

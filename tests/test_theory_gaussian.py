@@ -46,8 +46,15 @@ def test_impossible_correlations_name_the_range():
         GaussianModalities(rho_ts=edge - 1e-6, rho_ty=ty, rho_sy=sy)
     with pytest.raises(ValueError, match=r"rho_ty=1.5 .*\[-1, 1\]"):
         GaussianModalities(rho_ty=1.5)
-    with pytest.raises(ValueError, match="n=9 .*at least 10"):
-        GaussianModalities(d=8).excess_risk(9)
+    for n in (7, 8, 9):
+        with pytest.raises(ValueError, match=f"n={n} is too near d=8.* at least 10, or at most 6"):
+            GaussianModalities(d=8).excess_risk(n)
+    with pytest.raises(ValueError, match="n=1 is too near d=2.* at least 4.$"):
+        GaussianModalities(d=2).excess_risk(1)
+    with pytest.raises(ValueError, match="n=6 is out of range"):
+        GaussianModalities(d=8).optimal_lambda(6, asymptotic=True)
+    with pytest.raises(ValueError, match="n_targets=9"):
+        GaussianModalities(d=8, n_targets=9)
     with pytest.raises(ValueError, match="lambda_kd=-1"):
         GaussianModalities(d=8).excess_risk(20, -1)
 
@@ -75,32 +82,78 @@ def test_mutual_information_is_a_difference_of_entropies():
 
 @pytest.mark.parametrize("rho", [(0.8, 0.6, 0.5), (0.3, 0.8, 0.75), (0.1, 0.4, 0.6)])
 @pytest.mark.parametrize("lam", [0.0, 0.5, 4.0])
-def test_excess_risk_against_monte_carlo(rho, lam):
-    """Fit the linear student of equation 4 to fresh samples, often."""
+@pytest.mark.parametrize(("n", "d"), [(15, 3), (5, 12)])
+@pytest.mark.parametrize("weight", [None, -0.7])
+def test_excess_risk_against_monte_carlo(rho, lam, n, d, weight):
+    """Fit the linear student of equation 4 to fresh samples, often; with n < d the least one."""
     ts, ty, sy = rho
-    n, d, rounds = 15, 3, 4000
-    X, y = make_gaussian_modalities(n * rounds, d, rho_ts=ts, rho_ty=ty, rho_sy=sy, random_state=1)
-    t, s, y = (a.reshape(rounds, n, d) for a in (X["teacher"], X["student"], y))
+    rounds = 4000
+    X, y = make_gaussian_modalities(n * rounds, d, rho_ts=ts, rho_ty=ty, rho_sy=sy, n_targets=2,
+                                    random_state=1)
+    t, s, y = (a.reshape(rounds, n, -1) for a in (X["teacher"], X["student"], y))
     # equation 4 as it stands: two stacked least-squares problems
+    said = (ty if weight is None else weight) * t[:, :, :2]
     rows = np.concatenate([s, np.sqrt(lam) * s], axis=1)
-    goals = np.concatenate([y, np.sqrt(lam) * ty * t], axis=1)
-    W = np.linalg.solve(np.swapaxes(rows, 1, 2) @ rows, np.swapaxes(rows, 1, 2) @ goals)
-    losses = ((W - sy * np.eye(d)) ** 2).sum(axis=(1, 2)) / d  # s is white: the excess risk
-    expected = GaussianModalities(d=d, rho_ts=ts, rho_ty=ty, rho_sy=sy).excess_risk(n, lam)
+    goals = np.concatenate([y, np.sqrt(lam) * said], axis=1)
+    W = np.linalg.pinv(rows) @ goals
+    losses = ((W - sy * np.eye(d)[:, :2]) ** 2).sum(axis=(1, 2)) / 2  # s is white: the excess risk
+    model = GaussianModalities(d=d, rho_ts=ts, rho_ty=ty, rho_sy=sy, teacher_weight=weight)
+    expected = model.excess_risk(n, lam)
     assert losses.mean() == pytest.approx(expected, abs=4 * losses.std() / np.sqrt(rounds))
     assert losses.std() / np.sqrt(rounds) < 0.03 * expected  # so that the line above says something
 
 
-@given(rhos, rhos, rhos, st.integers(12, 2000))
-def test_optimal_lambda_is_the_minimum(ts, ty, sy, n):
-    assume(feasible(ts, ty, sy))
-    model = GaussianModalities(d=8, rho_ts=ts, rho_ty=ty, rho_sy=sy)
+def test_fewer_samples_than_dimensions_by_hand():
+    """One sample in four dimensions: W is y s / |s|^2, and E 1 / |s|^2 is 1 / 2."""
+    model = GaussianModalities(d=4, rho_ts=0.5, rho_ty=0.5, rho_sy=0.6)
+    assert model.excess_risk(1) == pytest.approx(0.75 * 0.36 + 0.64 / 2)
+    # the teacher alone: its W is a fourth as long in expectation, and its noise is Var(t / 2 | s)
+    assert model.excess_risk(1, np.inf) == pytest.approx(
+        0.75 * 0.36 + 0.25 * (0.6 - 0.25) ** 2 + 0.25 * 0.75 / 2)
+
+
+def test_one_target_is_a_scalar_among_many_columns():
+    X, y = make_gaussian_modalities(100_000, 5, rho_ts=0.8, rho_ty=0.6, rho_sy=0.5, n_targets=1,
+                                    random_state=0)
+    assert y.shape == (100_000,)
+    np.testing.assert_allclose(np.corrcoef(np.column_stack([X["student"], y]).T)[-1],
+                               [0.5, 0, 0, 0, 0, 1], atol=0.015)
+    one, five = (GaussianModalities(d=5, rho_ts=0.8, rho_ty=0.6, rho_sy=0.5, n_targets=n)
+                 for n in (1, None))
+    assert one.mi_teacher_student == pytest.approx(-0.5 * np.log(1 - 0.64))  # of two numbers
+    assert one.mi_gap == pytest.approx(five.mi_gap / 5)
+    assert one.excess_risk(20, 0.5) == five.excess_risk(20, 0.5)
+
+
+@given(rhos, rhos, rhos, st.integers(1, 2000), st.none() | rhos)
+def test_optimal_lambda_is_the_minimum(ts, ty, sy, n, weight):
+    assume(feasible(ts, ty, sy) and abs(n - 8) > 1)
+    model = GaussianModalities(d=8, rho_ts=ts, rho_ty=ty, rho_sy=sy, teacher_weight=weight)
     best = model.optimal_lambda(n)
     found = minimize_scalar(lambda u: model.excess_risk(n, u / (1 - u)), bounds=(0, 1 - 1e-9),
                             method="bounded", options={"xatol": 1e-9})
     assert model.excess_risk(n, best) <= found.fun * (1 + 1e-9)
     assert (best > 0) == model.small_lambda_helps
     assert model.gain(n, best) >= -1e-12
+
+
+@given(rhos, rhos, rhos, st.sampled_from([2, 6, 12, 300]), st.floats(0.01, 50))
+def test_optimal_teacher_weight_is_the_minimum(ts, ty, sy, n, lam):
+    assume(feasible(ts, ty, sy))
+    rho = {"d": 8, "rho_ts": ts, "rho_ty": ty, "rho_sy": sy}
+    best = GaussianModalities(**rho).optimal_teacher_weight(n, lam)
+    risk = [GaussianModalities(**rho, teacher_weight=best + step).excess_risk(n, lam)
+            for step in (-1e-3, 0, 1e-3)]
+    assert risk[1] <= min(risk) * (1 + 1e-12)
+
+
+def test_the_surrogate_of_a_teacher_that_knows_no_more_than_the_student():
+    """Equation 15: given s, t and y are independent, and no weight of the loss changes it."""
+    model = GaussianModalities(d=8, rho_ts=0.7, rho_ty=0.42, rho_sy=0.6)
+    found = [model.optimal_teacher_weight(20, lam) for lam in (0.1, 1, 10)]
+    np.testing.assert_allclose(found, 0.42 / (0.49 + 8 / 11 * 0.51))
+    with pytest.raises(ValueError, match="lambda_kd=0"):
+        model.optimal_teacher_weight(20, 0)
 
 
 def test_the_asymptote():
@@ -117,15 +170,23 @@ def test_no_bias_means_the_more_the_better_if_the_teacher_says_no_less():
     assert model.excess_risk(100, np.inf) < model.excess_risk(100, 100.0)
 
 
-@given(rhos, rhos, rhos)
-def test_theorem_1(ts, ty, sy):
-    """I(T; S) > I(S; Y) is enough for a small weight to help."""
+@given(rhos, rhos, rhos, st.sampled_from([2, 6, 10, 100]))
+def test_theorems_1_and_3(ts, ty, sy, n):
+    """I(h_T; h_S) > I(h_S; Y) is enough for a small weight to help, with few samples, too."""
     assume(feasible(ts, ty, sy))
     model = GaussianModalities(rho_ts=ts, rho_ty=ty, rho_sy=sy)
     assert model.complementary == (model.mi_gap > 0)
     if model.complementary:
         assert model.small_lambda_helps
-        assert model.gain(100, 1e-6) > 0
+        assert model.gain(n, 1e-6) > 0
+
+
+def test_a_loud_teacher_does_harm_all_the_same():
+    """Theorem 1 assumes that the teacher's weights are not too large."""
+    rho = {"rho_ts": 0.7, "rho_ty": 0.6, "rho_sy": 0.5}
+    assert GaussianModalities(**rho).complementary
+    assert GaussianModalities(**rho).gain(100, 1e-6) > 0
+    assert GaussianModalities(**rho, teacher_weight=10).gain(100, 1e-6) < 0
 
 
 def test_theorem_1_is_not_necessary():

@@ -8,7 +8,7 @@ from cmkdlearn._validation import check_number
 ROUNDING = 1e-12  # a determinant this far below zero is zero
 
 
-def make_gaussian_modalities(n=1000, d=8, *, rho_ts=0.5, rho_ty=0.5, rho_sy=0.5,
+def make_gaussian_modalities(n=1000, d=8, *, rho_ts=0.5, rho_ty=0.5, rho_sy=0.5, n_targets=None,
                              random_state=None):
     r"""Draw a teacher's modality, a student's and the targets from one Gaussian.
 
@@ -20,23 +20,26 @@ def make_gaussian_modalities(n=1000, d=8, *, rho_ts=0.5, rho_ty=0.5, rho_sy=0.5,
         \mathrm{corr}(s_i, y_i) = \rho_{SY},
 
     and different coordinates are independent: the setting of [1]_ (equation 7), whose closed forms
-    :class:`cmkdlearn.theory.GaussianModalities` has.
+    :class:`cmkdlearn.theory.GaussianModalities` has. With fewer targets than d, the first
+    coordinates have some: the paper's experiment has one.
 
     Parameters
     ----------
     n : int, default=1000
         Number of samples.
     d : int, default=8
-        Dimension of each modality and of the targets.
+        Dimension of each modality.
     rho_ts, rho_ty, rho_sy : float, default=0.5
         Correlations in [-1, 1] of teacher and student, teacher and target, student and target.
+    n_targets : int, default=None
+        From 1 to d; None: d.
     random_state : int, RandomState instance or None, default=None
 
     Returns
     -------
     X : dict of str to ndarray of shape (n, d)
         The modalities "teacher" and "student".
-    y : ndarray of shape (n, d), or (n,) for d = 1
+    y : ndarray of shape (n, n_targets), or (n,) for one target
         Continuous targets.
 
     Raises
@@ -56,14 +59,19 @@ def make_gaussian_modalities(n=1000, d=8, *, rho_ts=0.5, rho_ty=0.5, rho_sy=0.5,
     >>> X, y = make_gaussian_modalities(500, 3, rho_ts=0.8, random_state=0)
     >>> X["teacher"].shape, X["student"].shape, y.shape
     ((500, 3), (500, 3), (500, 3))
+    >>> make_gaussian_modalities(500, 3, n_targets=1, random_state=0)[1].shape
+    (500,)
     """
     check_number("n", n, low=1, integer=True)
     check_number("d", d, low=1, integer=True)
+    if n_targets is not None:
+        check_number("n_targets", n_targets, low=1, high=d, integer=True)
     eigenvalues, vectors = np.linalg.eigh(correlations(rho_ts, rho_ty, rho_sy))
     root = vectors * np.sqrt(np.clip(eigenvalues, 0, None))  # of a matrix that may be singular
     t, s, y = np.moveaxis(check_random_state(random_state).standard_normal((n, d, 3)) @ root.T,
                           -1, 0)
-    return {"teacher": t, "student": s}, y[:, 0] if d == 1 else y
+    y = y[:, :n_targets]
+    return {"teacher": t, "student": s}, y[:, 0] if y.shape[1] == 1 else y
 
 
 def correlations(rho_ts, rho_ty, rho_sy):

@@ -10,6 +10,7 @@ from cmkdlearn.information import (  # noqa: F401  each enters the table
     _gaussian,
     _ksg,
     _latent,
+    _lmi,
     _mine,
 )
 from cmkdlearn.information._base import (

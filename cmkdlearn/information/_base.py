@@ -147,7 +147,7 @@ def mutual_information(x, y, estimator="ksg", *, n_repeats=1, discrete_x="auto",
     ----------
     x, y : array-like or Tensor of shape (n,) or (n, ...)
         Paired samples. Further axes are columns.
-    estimator : {"ksg", "gaussian", "elliptical", "latent", "mine", "auto"} or callable
+    estimator : {"ksg", "gaussian", "elliptical", "lmi", "latent", "mine", "auto"} or callable
         By default "ksg".
         See the user guide on :ref:`when to trust which <information>`. A callable is given the two
         sides, floating (n, d) or integer codes (n,) where discrete, and

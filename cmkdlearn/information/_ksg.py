@@ -20,7 +20,7 @@ ENTRIES = 2**22  # of a matrix of distances
 
 
 @register("ksg")
-def ksg(x, y, *, n_repeats, rng, device, n_neighbors=3, margins="normal"):
+def ksg(x, y, *, n_repeats, rng, device, n_neighbors=3, margins="normal", norm="auto"):
     r"""Estimate by nearest neighbours, equation 8 of Kraskov et al. [1]_
 
     .. math:: I = \psi(k) + \psi(N) - \langle \psi(n_x + 1) + \psi(n_y + 1) \rangle
@@ -41,9 +41,13 @@ def ksg(x, y, *, n_repeats, rng, device, n_neighbors=3, margins="normal"):
         See :func:`register`; nothing is random.
     n_neighbors : int, default=3
         The k of the formula. A class of no more samples has all of its others for neighbours.
-    margins : {"normal", "standard"}, default="normal"
+    margins : {"normal", "standard", "none"}, default="normal"
         What columns are made before they are compared: normal scores of their ranks, or of mean
-        0 and variance 1.
+        0 and variance 1. "none": they are compared as they are.
+    norm : {"auto", "max"}, default="auto"
+        Of the distance on a side, which is free to choose. "max": the largest difference of a
+        column, as in [1]_. "auto": the same up to six columns on both sides together, and beyond,
+        where it would be slow, Euclid's.
 
     Returns
     -------
@@ -60,6 +64,7 @@ def ksg(x, y, *, n_repeats, rng, device, n_neighbors=3, margins="normal"):
     """
     check_number("n_neighbors", n_neighbors, low=1, integer=True)
     check_option("margins", margins, MARGINS)
+    check_option("norm", norm, ["auto", "max"])
     if n_neighbors >= len(x):
         raise ValueError(f"n_neighbors={n_neighbors} needs at least {n_neighbors + 1} samples; "
                          f"there are {len(x)}.")
@@ -72,7 +77,9 @@ def ksg(x, y, *, n_repeats, rng, device, n_neighbors=3, margins="normal"):
     observed = np.zeros(len(x), dtype=bool)
     observed[np.linspace(0, len(x) - 1, OBSERVED).astype(int)] = True
 
-    both, near, moved = neighbours(sides, codes[paired], n_neighbors, device, observed[paired])
+    by_trees = norm == "max" or sum(side.shape[1] for side in sides) <= MOST_FOR_TREES
+    both, near, moved = neighbours(sides, codes[paired], n_neighbors, device, observed[paired],
+                                   by_trees)
     values = digamma(both) + digamma(len(both)) - sum(map(digamma, near))
     if len(sides) == 1:
         values -= digamma(of_class[paired])
@@ -92,16 +99,16 @@ def normal_scores(side):
     return ndtri((rankdata(side, axis=0) - 0.5) / len(side))
 
 
-MARGINS = {"normal": normal_scores, "standard": _standard}
+MARGINS = {"normal": normal_scores, "standard": _standard, "none": lambda side: side}
 
 
-def neighbours(sides, codes, k, device, observed):
+def neighbours(sides, codes, k, device, observed, by_trees):
     r"""Count the samples nearer than the k-th neighbour of the same class.
 
     The distance to a neighbour is the larger of those on the two sides. On a side, the norm is the
-    maximum where trees serve and Euclid's otherwise; it is free to choose. A sample counts as
-    its own neighbour, which is the "+ 1" of the formulas. Where the k-th coincides with the
-    sample, all that coincide are counted.
+    maximum where trees serve and Euclid's otherwise. A sample counts as its own neighbour, which
+    is the "+ 1" of the formulas. Where the k-th coincides with the sample, all that coincide are
+    counted.
 
     Estimates are means of logarithms of such counts, and a sample is counted for many others: by
     a little more weight it moves them all, beside its own. By Kraskov's formula these are
@@ -118,6 +125,7 @@ def neighbours(sides, codes, k, device, observed):
     device : torch.device
     observed : ndarray of shape (n,), bool
         The samples whose weight is looked at.
+    by_trees : bool
 
     Returns
     -------
@@ -128,7 +136,6 @@ def neighbours(sides, codes, k, device, observed):
     moved : ndarray of shape (n,)
         The sums; NaN where not observed.
     """
-    by_trees = sum(side.shape[1] for side in sides) <= MOST_FOR_TREES
     sides = (_whole if by_trees else _of_whole_squares)(sides)
     both, radius, near = (_by_trees(sides, codes, k) if by_trees
                           else _by_brute_force(sides, codes, k, device))

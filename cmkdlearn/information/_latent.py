@@ -1,4 +1,4 @@
-"""Latent mutual information (Gowri et al. 2024): learn few dimensions that both sides share."""
+"""Codes of few dimensions that both sides share, and more than one way to read them: our own."""
 
 import numpy as np
 import torch
@@ -19,17 +19,18 @@ FLAT = 1e-3  # standard deviations: a direction in which a side does not vary is
 @register("latent")
 def latent(x, y, *, n_repeats, rng, device, n_latent=8, hidden=64, self_weight=0.1, n_neighbors=3,
            lr=3e-3, max_epochs=60, batch_size=256, patience=8):
-    """Estimate by nearest neighbours among codes of few dimensions.
+    """Estimate among codes of few dimensions, by what reads most in them.
 
-    Two encoders are trained so that from each one's code both sides can be reconstructed; a
-    discrete side needs no code, and is predicted as a class. The networks learn from one half of
-    the samples, neighbours are counted among the codes of the other half, and the other
-    way round. All halves and repeats are trained at once.
+    After [1]_, which is "lmi" here, and not the same. Two encoders are trained so that from each
+    one's code both sides can be reconstructed; a discrete side needs no code, and is predicted as a
+    class. The networks learn from one half of the samples, the codes of the other half are read,
+    and the other way round. All halves and repeats are trained at once.
 
-    Beyond [1]_: encoders start at the canonical directions, with shrunk covariances; and since
-    neighbours lose sight in many dimensions, the codes are turned to their canonical directions,
-    and the first one, the first two, ... are read by neighbours, and all of them as "auto" does.
-    The way that finds most on both halves is taken.
+    Unlike [1]_: networks are smaller; encoders start at the canonical directions, with shrunk
+    covariances; and since neighbours lose sight in many dimensions, the codes are turned to their
+    canonical directions, and the first one, the first two, ... are read by neighbours, and all of
+    them as "auto" does. The way that finds most on both halves is taken. It may find many times
+    what "lmi" finds.
 
     Parameters
     ----------

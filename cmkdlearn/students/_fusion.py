@@ -69,8 +69,11 @@ class FusionClassifier(TorchClassifier):
 
     Notes
     -----
-    The paper compares fusion with and without distillation (its Table 18); that all heads are
-    trained at once, and the weights of their losses, are this library's reading.
+    The paper compares fusion with and without distillation (Tables 8 and 20). By its Table 18 a
+    branch is a linear layer of 64 units, ReLU, batch normalisation and dropout, with a linear layer
+    for its own logits, and one for those of both branches side by side; all is trained at once.
+    Such a branch is what ``module`` has to be; "auto" has no batch normalisation. How the losses of
+    the heads are weighed is not printed: the sum above is this library's reading.
 
     References
     ----------
