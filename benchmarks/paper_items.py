@@ -88,11 +88,14 @@ ITEMS = (
     Item("cch", "Theorem 1", "a small weight lowers the Gaussian student's risk where the gap is "
                              "positive", ("cch-gaussian",),
          code=":class:`~cmkdlearn.theory.GaussianModalities`; "
-              "``tests/test_theory_gaussian.py::test_theorem_1``"),
+              "``tests/test_theory_gaussian.py::test_theorems_1_and_3``"),
     Item("cch", "Theorem 2, Appendix A", "the best teacher, and when it lowers the risk",
-         code=":class:`~cmkdlearn.theory.GaussianModalities`; ``tests/test_theory_gaussian.py``",
+         code=":class:`~cmkdlearn.theory.GaussianModalities`; "
+              "``tests/test_theory_gaussian.py::test_optimal_teacher_weight_is_the_minimum``",
          note="Here for scalar correlations."),
     Item("cch", "Theorem 3, Appendix A", "the same with fewer samples than dimensions",
+         code=":class:`~cmkdlearn.theory.GaussianModalities`; "
+              "``tests/test_theory_gaussian.py::test_theorems_1_and_3``",
          note="Most of its formulas are lost in the text at hand."),
     Item("cch", "Figure 1", "synthetic data: the student's error, and both informations",
          ("paper/cch-synthetic", "cch-gaussian")),
@@ -141,10 +144,11 @@ ITEMS = (
     # ---------------------------------------------------------------- UCMKD
     Item("ucmkd", "Figure 1", "the two stages", note="A drawing."),
     Item("ucmkd", "Theorems 2.3 and 2.6, Appendix A", "the bound, with distributions known",
-         code=":func:`~cmkdlearn.theory.ucmkd_bound`; ``tests/test_unpaired_student.py``",
-         note="The function's decomposition is its own: it holds by construction on the samples."),
+         code=":func:`~cmkdlearn.theory.ucmkd_bound`; "
+              "``tests/test_theory_ucmkd.py::test_the_theorem_where_all_conditionals_are_known``"),
     Item("ucmkd", "Theorem 2.7, Appendix B", "the bound, of finite samples",
-         code=":func:`~cmkdlearn.theory.ucmkd_bound`; ``tests/test_unpaired_student.py``",
+         code=":func:`~cmkdlearn.theory.ucmkd_finite_bound`; "
+              "``tests/test_theory_ucmkd.py::test_finite_samples_by_hand``",
          note="Its constants C1, C2, C3 and the dimensions are not numbers in the paper."),
     Item("ucmkd", "Algorithm 1", "two levels",
          code=":class:`~cmkdlearn.students.UCMKDStudent`; "

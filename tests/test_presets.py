@@ -14,9 +14,8 @@ from sklearn.utils._testing import assert_allclose
 
 from cmkdlearn import datasets, io
 from cmkdlearn.datasets import make_gaussian_modalities
-from cmkdlearn.information import ESTIMATORS
+from cmkdlearn.nn.modules import EmbeddingResNet
 from cmkdlearn.presets import _values, names, preset, provenance
-from cmkdlearn.presets._cch import LATENTMI
 from cmkdlearn.selection import CCHSelector
 from cmkdlearn.students import (
     DistilledRegressor,
@@ -40,8 +39,6 @@ LOADERS = {
     "cch/mosei": datasets.load_mosei, "cch/brca": datasets.load_tcga, "cch/kipan": datasets.load_tcga,
     "cch/lihc": datasets.load_tcga,
 }
-# TODO at the merge: UCMKDStudent takes inner_lr="lr" on another branch; then PENDING goes
-PENDING = pytest.mark.xfail(raises=TypeError, reason="UCMKDStudent has no inner_lr='lr' yet", strict=True)
 
 
 def estimator_of(name, part):
@@ -76,11 +73,11 @@ def test_presets_name_parameters_that_exist(name, source):
             estimator = made(estimator_of(name, part), params)
             assert set(params) <= set(clone(estimator).get_params())
             made(estimator_of(name, part), {**dict.fromkeys(origins), **params})  # refuses other names
-            assert params.get("module", "auto") == "auto" or timm.is_model(params["module"])
+            module = params.get("module", "auto")
+            assert module in ("auto", EmbeddingResNet) or timm.is_model(module)
 
 
-@pytest.mark.parametrize(("name", "source"), [
-    pytest.param(*both, marks=PENDING if both[1] == "paper" and both[0].startswith("ucmkd") else ()) for both in BOTH])
+@pytest.mark.parametrize(("name", "source"), BOTH)
 def test_presets_have_values_that_estimators_take(name, source):
     for part, params in preset(name, source=source).items():
         if part not in ("data", "protocol"):
@@ -111,7 +108,6 @@ def test_ucmkd_as_printed():
     assert script["optimizer"] is torch.optim.AdamW and script["inner_lr"] == 5e-5 and script["la_scope"] == "head"
 
 
-@pytest.mark.xfail(reason="UCMKDStudent.paper() is another branch's; TODO at the merge", strict=True)
 def test_ucmkd_as_printed_is_what_the_class_has():
     own = UCMKDStudent.paper(UnimodalTeacher()).get_params(deep=False)
     assert preset("ucmkd/ravdess")["student"].items() <= own.items()
@@ -138,10 +134,7 @@ def test_cch_as_printed():
         == [(0.04, 4.0, 200), (0.007, 1.0, 200)]
     repeats = {name: preset(f"cch/{name}")["selector"]["n_repeats"] for name in ("mosei", "mnist-m", "lihc")}
     assert repeats == {"mosei": 50, "mnist-m": 5, "lihc": 5}
-
-
-def test_latentmi_is_the_published_one_where_there_is_one():
-    assert LATENTMI == ("lmi" if "lmi" in ESTIMATORS else "latent")
+    assert preset("cch/lihc")["selector"]["mi_estimator"] == "lmi"
 
 
 def test_printed_layers():

@@ -1,9 +1,8 @@
 """What the data sets of UCMKD have in common: methods, conditions, and the printed tables.
 
-A cell is a direction, as in "A→V" (the teacher hears, the student sees), and perhaps a condition, as
-in "A→V, hard". Teacher and student are trained alike, by Table 12. Where neither the paper nor its
-authors' script say something, it is done as plainly as can be: no augmentation, no momentum, the
-last epoch's weights.
+A cell is a direction, as in "A→V" (the teacher hears, the student sees), and perhaps a condition,
+as in "A→V, hard". Teacher and student are trained alike, by Table 12. What is not printed is done as
+plainly as can be: no augmentation, no momentum, the last epoch's weights.
 """
 
 import numpy as np
@@ -59,7 +58,7 @@ UNPAIRED = {  # what departs from UCMKDStudent.paper()
 PAIRED = {"Vanilla KD": "kd", "RLD": "rld", "RKD": "rkd", "DKD": "dkd", "C2KD": "c2kd",
           "FitNet": "fitnet", "Review": "review"}
 CLASS_MATCHED = {"NORM, class-matched": "norm", "Review, class-matched": "review"}
-PAIRED_LOSS = {"alpha": 0.1, "temperature": 4.0}  # the script's 0.1 CE + 0.9 KD
+PAIRED_LOSS = {"alpha": 0.1, "temperature": 4.0}  # the script's 0.1 CE + 0.9 KD; not printed
 
 # ------------------------------------------------------------------ printed
 

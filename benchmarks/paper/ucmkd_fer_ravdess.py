@@ -1,9 +1,9 @@
 """UCMKD from still faces to speech (ours): FER-2013 teaches RAVDESS.
 
 Two sets that were never paired: the teacher has seen faces of strangers in the seven emotions that
-both sets have (calm is left out), and the student hears the clips of RAVDESS. All else is as in
-``paper/ucmkd-ravdess``: its random division and its division by speakers, a small network on log-mel
-spectrograms, Table 12. The faces are of 48 x 48 points, in grey.
+both sets have (calm is left out), 48 x 48 points in grey, and the student hears the clips of
+RAVDESS. All else is as in ``paper/ucmkd-ravdess``: the division at random and by speakers, small
+networks, Table 12.
 """
 
 import io

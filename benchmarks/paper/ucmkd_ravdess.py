@@ -53,7 +53,8 @@ def divided(clips, seed, condition):
     """Return training and test clips: at random, or of other speakers."""
     rows = np.arange(len(clips.y))
     if condition == NEW_SPEAKERS:
-        test = clips.fold == seed % (clips.fold.max() + 1)
+        folds = np.unique(clips.fold)
+        test = clips.fold == folds[seed % len(folds)]
         train, test = rows[~test], rows[test]
     else:
         train, test = train_test_split(rows, test_size=0.2, stratify=clips.y, random_state=seed)

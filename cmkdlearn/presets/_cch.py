@@ -8,7 +8,7 @@ import torch
 
 from cmkdlearn.presets._values import of, unknown
 
-LATENTMI = "latent"  # "lmi" where there is an estimator of that name: latentmi as published
+LATENTMI = "lmi"
 TABLE_17 = "Table 17, headed \"BRCA, LIHC\", of \"the three cancer cohorts\""
 SHARED = of("section 4", networks="one architecture for teacher and student")
 
@@ -76,12 +76,13 @@ MOSEI = training(
 CCH = {
     "cch/synthetic": {"paper": {
         "data": of("Table 10: 10,000 and 5,000", n=15000) | of("Table 9: inputs", d=100)
+        | of("section 4.1: a scalar", n_targets=1)
         | unknown("rho_ts", "rho_ty", "rho_sy"),
         "network": SYNTHETIC,
         "student": SYNTHETIC | unknown("lambda_kd"),
         "protocol": SHARED | of("Table 10", n_train=10000, n_test=5000) | of(
-            "section 4.1", runs=10, measure="mean squared error", mi_estimator=LATENTMI,
-            target="a scalar; each coordinate has its own here") | unknown("weights")}},
+            "section 4.1", runs=10, measure="mean squared error", mi_estimator=LATENTMI)
+        | unknown("weights")}},
     "cch/mnist-m": {"paper": {
         "data": unknown("gamma"),
         "network": DIGITS,

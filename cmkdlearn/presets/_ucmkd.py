@@ -33,6 +33,7 @@ def paper(backbone="", **dataset):
     method = training | of(table, module=student) | of(
         origin, lambda_fa=1.0, lambda_la=1.0, fa_steps=1, la_steps=1) | of(
         "Algorithm 1: one rate for both levels", inner_lr="lr") | of(
+        "Algorithm 1: plain steps", inner_optimizer="sgd") | of(
         "Algorithm 1", bilevel=True, la_scope="all") | of(
         "section 3.1", metric="l2", sinkhorn_reg=0.1) | of(
         "equations 12 and 14", feature_scale=1.0, label_cost=0.0) | of(
@@ -85,6 +86,7 @@ def script(dataset, *, data, image, audio, epochs, teacher_epochs, batch_size, l
         ) | of(
             helper, bilevel=True, order="first", la_scope="head", la_gradient="student",
             feature_scale=1.0, label_cost=0.0, decay=False, label_smoothing=smoothing,
+            inner_optimizer="adamw", inner_weight_decay=0.05,
         ),
         "vanilla_kd": student | of(
             run_file, temperature=4.0, lambda_kd=9.0,  # 0.9 of the loss, and 0.1 the labels'
@@ -92,9 +94,6 @@ def script(dataset, *, data, image, audio, epochs, teacher_epochs, batch_size, l
         "protocol": of(
             helper,
             split=split, preprocessing=preprocessing, pairs=pairs,
-            inner_steps="AdamW with a weight decay of 0.05, which moves each parameter by the "
-                        "inner rate whatever the gradient's length, and the weights of FA and LA "
-                        "are not applied; plain gradient steps here",
             chosen="the epoch of the best validation accuracy",
             smoothing=f"{smoothing} in the bi-level method, none in the baselines",
         ) | unknown("pretrained", "runs"),

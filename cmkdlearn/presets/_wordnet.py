@@ -3,6 +3,7 @@
 import torch
 
 from cmkdlearn.nn.augment import StrongAugmentation
+from cmkdlearn.nn.modules import EmbeddingResNet
 from cmkdlearn.presets._values import annealed, falling, of, unknown
 
 # -------------------------------------------------------------------- the paper
@@ -17,11 +18,13 @@ def paper(*, rand_augment=False):
         "strong_teacher": image_teacher | of("section 4.1", augmentation=strong),
         "weak_teacher": image_teacher | of("section 4.1", augmentation="weak"),
         "wordnet_teacher": untold | of(
+            "section 5", module=EmbeddingResNet, module__pretrained=True) | of(
             "section 4.3, after equation 6", lambda_hier=0.1, lambda_cosreg=0.01) | of(
             "Algorithm 1, step 2", nouns_per_cluster=5) | of(
             "section 6.1: 0 % gt, 100 % wn", relaxation="wordnet", relaxed_proportion=1.0) | of(
             "section 4.1", use_image=True, use_text=True) | of(
-            "section 4.2", learnable_text=True) | unknown("n_clusters", "templates"),
+            "section 4.2", learnable_text=True, exclude="names") | unknown(
+            "n_clusters", "templates", "text_temperature"),
         "student": untold | of("section 5: from scratch", module="resnet18",
                                module__pretrained=False) | of(
             "section 5: strong", augmentation=strong) | of("equation 2", loss="kd") | of(
@@ -29,8 +32,6 @@ def paper(*, rand_augment=False):
             "lambda_kd", "temperature", "teacher_view"),
         "protocol": of(
             "section 4.1", T_m="the mean of the strongly and the weakly augmented teacher") | of(
-            "section 5", T_x="a ResNet-50, pre-trained on ImageNet and fine-tuned on the "
-                             "embeddings; an MLP by default here") | of(
             "section 6.1", baseline="T_1s, T_2w and T_3s: three augmented ResNet-50s",
             measure="top-1 validation accuracy") | of(
             "section 4.2", nouns="synonyms and hypernyms of the classes' names, and not the names "
@@ -66,13 +67,13 @@ def script(name, *, data, classes, student, T_x, T_m, n_clusters, split, lr=0.1)
         "wordnet_teacher": training(*T_x) | {
             "n_clusters": (n_clusters, f"{SCRIPT}script/script_forESWA_LLMrelaxed.sh")
             if n_clusters else unknown("n_clusters")["n_clusters"]} | of(
-            trainer, lambda_hier=0.2, lambda_cosreg=0.005),
+            trainer, lambda_hier=0.2, lambda_cosreg=0.005, templates="tac",
+            text_temperature=0.005) | of(main, module=EmbeddingResNet),
         "student": training(*student) | of(
             run, temperature=3.0, lambda_kd=(1 - HARD_WEIGHT) / HARD_WEIGHT,
         ) | of(readme, module="resnet18", augmentation="strong"),
         "protocol": of(
             main, classes=classes, embedder="CLIP ViT-B/32",
-            T_x="a ResNet-50 whose first convolution reads the 1,024 numbers as channels",
         ) | of(
             loader, split=split, preprocessing="224 x 224, CIFAR-100 too",
             strong="RandAugment (ImageNet) or AutoAugment with cut-out (the others)",
