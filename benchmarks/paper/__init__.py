@@ -1,4 +1,4 @@
-"""The papers' experiments on their own data sets: ``python -m benchmarks run paper/NAME --data DIR``.
+"""The papers' experiments on their own data: ``python -m benchmarks run paper/NAME --data DIR``.
 
 A module is one data set. It has
 

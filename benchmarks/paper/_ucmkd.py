@@ -1,8 +1,8 @@
 """What the data sets of UCMKD have in common: methods, conditions, and the printed tables.
 
 A cell is a direction, as in "A→V" (the teacher hears, the student sees), and perhaps a condition,
-as in "A→V, hard". Teacher and student are trained alike, by Table 12. What is not printed is done as
-plainly as can be: no augmentation, no momentum, the last epoch's weights.
+as in "A→V, hard". Teacher and student are trained alike, by Table 12. What is not printed is done
+as plainly as can be: no augmentation, no momentum, the last epoch's weights.
 """
 
 import numpy as np
