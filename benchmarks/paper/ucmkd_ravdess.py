@@ -25,9 +25,8 @@ LAYOUT = {
             "recording (see cmkdlearn.datasets.load_ravdess)",
 }
 LAYOUT["miniature"] = LAYOUT["full"]
-SMALL = ("Table 1", "Table 1 (script, ours)", "Table 1 (new speakers, ours)", "Table 2", "Table 3",
-         "Table 4", "Table 5", "Table 6", "Table 7", "Table 9", "Table 11", "Table 14", "Figure 2",
-         "Figure 3")
+LARGE = ("Table 8", "Table 10", "Table 13")
+SMALL = tuple(item for item in _ucmkd.OF_SET["RAVDESS"] if item not in LARGE)
 SETTINGS = {
     "miniature": {"epochs": 1, "image_size": 32, "seconds": 0.3, "tiny": True},
     "small": {"epochs": 100},
