@@ -8,6 +8,7 @@ from benchmarks._report import FOLDER
 from benchmarks.evidence import EXPERIMENTS
 from benchmarks.evidence._report import _claim, _list_table
 from benchmarks.evidence._results import Results, module
+from benchmarks.paper import _report, _run
 
 OUT = FOLDER / "paper"
 SCALES = ("miniature", "small", "full")
@@ -237,6 +238,12 @@ def _verdicts():
                     says, _, printed, verdict, effect, _ = _claim(claim, name, results)
                     found[name.split("-")[0]].append((named(claim.where), (
                         f"{says[:-1]}: {verdict}, {effect} ({scale}); printed: {printed}")))
+    for name, scale, results in _report.found():
+        for table in _run.module(name).tables(scale):
+            for _, effect, printed, ours, verdict in table.verdicts(results):
+                found[name.split("-")[0]].append((named(table.item), (
+                    f"{effect}: {verdict}, {ours} (``paper/{name}``, {scale}); printed: "
+                    f"{printed}")))
     return found
 
 

@@ -102,7 +102,7 @@ def test_ucmkd_as_printed():
     assert {"inner_lr": "lr", "metric": "l2", "sinkhorn_reg": 0.1, "la_scope": "all"}.items() <= student.items()
     for name in ("crema-d", "ravdess", "vggsound"):
         assert preset(f"ucmkd/{name}")["student"] == student
-    assert preset("ucmkd/ave")["feature_kd"] == student | {"lambda_la": 0.0}
+    assert preset("ucmkd/ave")["feature_kd"] == student | {"lambda_la": 0.0, "bilevel": False}
     assert preset("ucmkd/ave-vit-l")["teacher"]["module"] == "vit_large_patch16_224"
     script = preset("ucmkd/ravdess", source="script")["student"]
     assert script["optimizer"] is torch.optim.AdamW and script["inner_lr"] == 5e-5 and script["la_scope"] == "head"

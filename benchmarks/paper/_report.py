@@ -8,17 +8,22 @@ from benchmarks.paper._run import jobs, load, module
 SCALES = ("small", "full")
 
 
+def found():
+    """Yield what has been run: experiment, scale and results."""
+    for name in EXPERIMENTS:
+        for scale in SCALES:
+            results = load(name, scale) if scale in module(name).SETTINGS else None
+            if results is not None:
+                yield name, scale, results
+
+
 def report():
     """Write each experiment's tables, and the sections of the page that shows them."""
     out, sections = FOLDER / "paper", []
     out.mkdir(parents=True, exist_ok=True)
-    for name in EXPERIMENTS:
-        experiment = module(name)
-        for scale in SCALES:
-            results = load(name, scale) if scale in experiment.SETTINGS else None
-            if results is not None:
-                (out / f"{name}-{scale}.inc").write_text(_tables(experiment, name, scale, results))
-                sections.append(_section(experiment, name, scale))
+    for name, scale, results in found():
+        (out / f"{name}-{scale}.inc").write_text(_tables(name, scale, results))
+        sections.append(_section(module(name), name, scale))
     (out / "sections.inc").write_text("\n".join(sections))
 
 
@@ -29,9 +34,9 @@ def _section(experiment, name, scale):
             f"{text.strip()}\n\n.. include:: results/paper/{name}-{scale}.inc\n")
 
 
-def _tables(experiment, name, scale, results):
+def _tables(name, scale, results):
     parts = []
-    for table in experiment.tables(scale):
+    for table in module(name).tables(scale):
         parts.append(f"**{table.item}**: {table.shows}\n\n"
                      + _list_table(["", *table.columns], table.entries(results)))
         verdicts = table.verdicts(results)

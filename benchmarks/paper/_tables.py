@@ -20,8 +20,8 @@ class Table:
     shows : str
     columns : dict of str to str
         The cell of each column.
-    rows : dict of str to str
-        The method of each row.
+    rows : dict of str to str or None
+        The method of each row; None where it cannot be run on these data.
     printed : dict of str to sequence
         By row, and in the columns' order: a number, a pair (mean, standard deviation), or None
         where there is none.
@@ -48,7 +48,7 @@ class Table:
     def jobs(self):
         """Return what is to be run: cells with methods."""
         return [{"cell": cell, "method": method}
-                for cell in self.columns.values() for method in self.rows.values()]
+                for cell in self.columns.values() for method in self.rows.values() if method]
 
     def entries(self, results):
         """Return the text of each row: printed and ours, a column each."""

@@ -26,7 +26,8 @@ METHODS = ("Teacher", "CE", "Feature KD", "UCMKD", "UCMKD, the script's", "UCMKD
 
 def tables(scale):
     return (Table("Table 1 (FER to RAVDESS, ours)", "faces of strangers teach speech",
-                  {"Table 12": "V→A", COSINE: f"V→A, {COSINE}", NEW_SPEAKERS: f"V→A, {NEW_SPEAKERS}"},
+                  {"Table 12": "V→A", COSINE: f"V→A, {COSINE}",
+                   NEW_SPEAKERS: f"V→A, {NEW_SPEAKERS}"},
                   {name: name for name in METHODS}, against="CE",
                   claims=((_ucmkd.BEST, "UCMKD", "CE"), (_ucmkd.BEST, "UCMKD", "Feature KD"))),)
 

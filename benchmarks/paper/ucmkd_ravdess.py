@@ -27,6 +27,8 @@ LAYOUT = {
 LAYOUT["miniature"] = LAYOUT["full"]
 LARGE = ("Table 8", "Table 10", "Table 13")
 SMALL = tuple(item for item in _ucmkd.OF_SET["RAVDESS"] if item not in LARGE)
+CORNERS = (0.2, 1.0)  # of the grid of Figure 2
+OF_MAPS = ("Review", "Review, class-matched")  # and action units have no feature maps
 SETTINGS = {
     "miniature": {"epochs": 1, "image_size": 32, "seconds": 0.3, "tiny": True},
     "small": {"epochs": 100},
@@ -35,8 +37,9 @@ SETTINGS = {
 
 
 def tables(scale):
-    return _ucmkd.tables("RAVDESS", SMALL if scale == "small" else None,
-                         _ucmkd.WEIGHTS if scale == "full" else (0.2, 1.0))
+    if scale == "small":
+        return _ucmkd.tables("RAVDESS", SMALL, CORNERS, without=OF_MAPS)
+    return _ucmkd.tables("RAVDESS", weights=_ucmkd.WEIGHTS if scale == "full" else CORNERS)
 
 
 def run(method, cell, seed, settings, folder, work):
