@@ -141,7 +141,8 @@ ITEMS = (
     Item("cch", "Table 21", "fusion on BRCA: training", code=PRESET,
          note="Its heading says MNIST / MNIST-M."),
     Item("cch", "Appendix F", "estimators of mutual information: KSG, Ross, MINE, latentmi",
-         code=":func:`~cmkdlearn.information.mutual_information`; ``tests/test_information.py``"),
+         code=":func:`~cmkdlearn.information.mutual_information`; ``tests/test_information.py``, "
+              "``tests/test_information_learned.py::test_lmi_beside_the_package_of_its_authors``"),
     # ---------------------------------------------------------------- UCMKD
     Item("ucmkd", "Figure 1", "the two stages", note="A drawing."),
     Item("ucmkd", "Theorems 2.3 and 2.6, Appendix A", "the bound, with distributions known",

@@ -318,6 +318,7 @@ def test_lmi_brings_outliers_back(transparent):
     x[0] = 1e6
     columns = _lmi._columns(x)
     assert columns.max() == 10 and np.abs(np.delete(columns, 0)).max() < 1
+    np.testing.assert_allclose(_lmi._columns(1e-200 * y), _lmi._columns(y))
 
 
 def test_lmi_in_a_gap(transparent):

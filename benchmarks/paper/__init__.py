@@ -16,4 +16,7 @@ A module is one data set. It has
 neither.
 """
 
-EXPERIMENTS = ("ucmkd-ave", "ucmkd-crema-d", "ucmkd-ravdess", "ucmkd-vggsound", "ucmkd-fer-ravdess")
+EXPERIMENTS = (
+    "ucmkd-ave", "ucmkd-crema-d", "ucmkd-ravdess", "ucmkd-vggsound", "ucmkd-fer-ravdess",
+    "cch-synthetic", "cch-mnist-m", "cch-mosei", "cch-brca", "cch-kipan", "cch-lihc", "cch-others",
+)

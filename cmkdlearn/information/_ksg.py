@@ -88,7 +88,8 @@ def ksg(x, y, *, n_repeats, rng, device, n_neighbors=3, margins="normal", norm="
     return Contributions(pointwise[:1], pointwise[1:])
 
 
-def _standard(side):
+def standard_scores(side):
+    """Give each column mean 0 and variance 1, of whatever size it is."""
     side = np.ldexp(side, -np.frexp(np.abs(side).max(axis=0))[1])  # squares neither over nor under
     side = side - side.mean(axis=0)
     return side / np.where(np.ptp(side, axis=0) > 0, side.std(axis=0), 1)
@@ -99,7 +100,7 @@ def normal_scores(side):
     return ndtri((rankdata(side, axis=0) - 0.5) / len(side))
 
 
-MARGINS = {"normal": normal_scores, "standard": _standard, "none": lambda side: side}
+MARGINS = {"normal": normal_scores, "standard": standard_scores, "none": lambda side: side}
 
 
 def neighbours(sides, codes, k, device, observed, by_trees):

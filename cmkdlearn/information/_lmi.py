@@ -7,7 +7,7 @@ from torch.nn import functional as F
 
 from cmkdlearn._validation import check_number
 from cmkdlearn.information._base import Contributions, is_discrete, register
-from cmkdlearn.information._ksg import ksg
+from cmkdlearn.information._ksg import ksg, standard_scores
 from cmkdlearn.nn.data import seeded
 
 LONGEST = 10  # standard deviations; what is further out is brought back
@@ -99,7 +99,7 @@ def _columns(side):
     """Return columns of mean 0 and variance 1, without far outliers."""
     if is_discrete(side):
         side = np.eye(side.max() + 1)[side]
-    return np.clip((side - side.mean(axis=0)) / side.std(axis=0), -LONGEST, LONGEST)
+    return np.clip(standard_scores(side), -LONGEST, LONGEST)
 
 
 def _codes(sides, learnt, measured, n_latent, hidden, self_weight, lr, max_epochs, batch_size,
