@@ -16,4 +16,6 @@ A module is one data set. It has
 neither.
 """
 
-EXPERIMENTS = ("ucmkd-ave", "ucmkd-crema-d", "ucmkd-ravdess", "ucmkd-vggsound", "ucmkd-fer-ravdess")
+EXPERIMENTS = ("ucmkd-ave", "ucmkd-crema-d", "ucmkd-ravdess", "ucmkd-vggsound", "ucmkd-fer-ravdess",
+               "wordnet-imagenet", "wordnet-imagenet-lt", "wordnet-cifar-100",
+               "wordnet-cifar-100-imb100", "wordnet-scene", "wordnet-utkface")
