@@ -17,6 +17,8 @@ neither.
 """
 
 EXPERIMENTS = (
-    "ucmkd-ave", "ucmkd-crema-d", "ucmkd-ravdess", "ucmkd-vggsound", "ucmkd-fer-ravdess",
+    "wordnet-imagenet", "wordnet-imagenet-lt", "wordnet-cifar-100", "wordnet-cifar-100-imb100",
+    "wordnet-scene", "wordnet-utkface",
     "cch-synthetic", "cch-mnist-m", "cch-mosei", "cch-brca", "cch-kipan", "cch-lihc", "cch-others",
+    "ucmkd-ave", "ucmkd-crema-d", "ucmkd-ravdess", "ucmkd-vggsound", "ucmkd-fer-ravdess",
 )
