@@ -1,10 +1,10 @@
 """Which part of UCMKD does what: the two terms, the two levels, their rates, and LA's gradient.
 
-All with weights of 1, as in the paper, on 200 labelled samples. In the first two columns AdamW has
-a rate of 0.001, and the inner steps one of their own. In the others everything is as the paper
-prints it (``UCMKDStudent.paper``: SGD, one rate of 0.01 for both levels, 100 epochs), but for the
-network and, where the column says so, a cosine or a momentum of 0.9. "Statistics of all passes"
-lets those of batch normalisation see the adapted parameters too, as the authors' code does.
+All with weights of 1, as in the paper, on 200 labelled samples. In the first two columns the plain
+sums are trained by AdamW at a rate of 0.001. In the others everything is as the paper prints it
+(``UCMKDStudent.paper``: SGD, one rate of 0.01 for both levels, 100 epochs), but for the network
+and, where the column says so, a cosine or a momentum of 0.9. "Statistics of all passes" lets those
+of batch normalisation see the adapted parameters too, as the authors' code does.
 """
 
 from unittest import mock
@@ -41,16 +41,9 @@ FULL = {"la_gradient": "full"}
 METHODS = {
     "cross-entropy": NEITHER,
     "FA": FA, "LA": LA | FULL, "FA + LA": BOTH, "FA + LA, full gradient": BOTH | FULL,
-    **{f"{name}, bi-level": terms | {"bilevel": True, "inner_lr": 1e-3}
-       for name, terms in (("FA", FA), ("LA", LA | FULL), ("FA + LA", BOTH),
-                           ("FA + LA, full gradient", BOTH | FULL))},
-    **{f"FA + LA, bi-level, rate {rate:g}": BOTH | {"bilevel": True, "inner_lr": rate}
-       for rate in (1e-5, 1e-2)},
-    "FA + LA, bi-level, second order": BOTH | {"bilevel": True, "inner_lr": 1e-3,
-                                               "order": "second"},
 }
 TERMS = {"Algorithm 1": {}, "Algorithm 1, FA alone": FA, "Algorithm 1, LA alone": LA}
-ONE_RATE = {"cross-entropy": NEITHER, **TERMS}
+ONE_RATE = {"cross-entropy": NEITHER, "one sum": {"bilevel": False}, **TERMS}
 FIXED = {f"{name}, inner rate 0.01 throughout": terms | {"inner_lr": 1e-2}
          for name, terms in TERMS.items()}
 ALL_PASSES = ", statistics of all passes"
@@ -108,54 +101,51 @@ def _students(seed, settings, frozen, printed):
         for name, params in methods.items()]
 
 
-def _gain(method, over, cells=tuple(DIRECTIONS)):
+def _gain(method, over, cells):
     return lambda results: results.gain(cells, method, over)
 
 
 CONSTANT, COSINE = ("spoken, SGD",), ("spoken, SGD, cosine",)
+PRINTED_CELLS = CONSTANT + COSINE
 FIXED_RATE = "Algorithm 1, inner rate 0.01 throughout"
 STRONGEST = "consistently achieves the strongest performance across all settings"
 CLAIMS = [
-    Claim("Both terms together are better than feature alignment alone.", "section 4.4, Table 6",
-          _gain("FA + LA, bi-level", "FA, bi-level"), "bi-level FA + LA, less bi-level FA",
-          quote=STRONGEST, printed="+5.0 points (mean of 4 tasks)"),
-    Claim("Both terms together are better than label alignment alone.", "section 4.4, Table 6",
-          _gain("FA + LA, bi-level", "LA, bi-level"), "bi-level FA + LA, less bi-level LA",
-          quote=STRONGEST, printed="+4.6 points (mean of 4 tasks)"),
-    Claim("Two levels are better than one sum.", "section 4.4, Table 6",
-          _gain("FA + LA, bi-level", "FA + LA"), "bi-level (rate 0.001), less the sum",
-          quote="leads to noticeable performance degradation",
-          printed="+5.6 points (mean of 4 tasks)"),
-    Claim("Two levels are better than cross-entropy.", "section 4.2, Table 1",
-          _gain("FA + LA, bi-level", "cross-entropy"), "bi-level (rate 0.001), less cross-entropy",
-          quote="consistently achieves the best performance",
-          printed="+5.2 points (mean of Table 6's 4 tasks)"),
-    Claim("The inner rate decides: at 0.01 it hurts.", "Table 12 has 0.01, of both levels",
-          _gain("cross-entropy", "FA + LA, bi-level, rate 0.01"),
-          "cross-entropy, less bi-level at a rate of 0.01"),
-    Claim("The true gradient through the inner steps is better.",
-          "section 6 leaves open which it was",
-          _gain("FA + LA, bi-level, second order", "FA + LA, bi-level"),
-          "second order, less first"),
-    Claim("The full gradient of LA is better than the student's part.",
-          "equation 15 has it full, the authors' code the student's part",
-          _gain("FA + LA, full gradient", "FA + LA"), "in the sum: full, less the student's part"),
     Claim("Algorithm 1 with the values of Table 12 is better than cross-entropy.",
-          "Tables 1 and 12", _gain("Algorithm 1", "cross-entropy", CONSTANT),
+          "section 4.2, Table 1", _gain("Algorithm 1", "cross-entropy", CONSTANT),
           "as printed, less cross-entropy in the same training",
           quote="consistently achieves the best performance",
-          printed="+3.7 points (mean of Table 1's 8 tasks)"),
+          printed="+3.7 points (mean of 8 tasks)"),
+    Claim("Algorithm 1 is better than cross-entropy where the rate falls.",
+          "section 4.1 calls 0.01 the initial rate", _gain("Algorithm 1", "cross-entropy", COSINE),
+          "one rate that follows a cosine, less cross-entropy in the same training"),
+    Claim("Both terms together are better than feature alignment alone.", "section 4.4, Table 6",
+          _gain("Algorithm 1", "Algorithm 1, FA alone", PRINTED_CELLS),
+          "Algorithm 1, less FA alone; a constant rate and a cosine",
+          quote=STRONGEST, printed="+5.0 points (mean of 4 tasks)"),
+    Claim("Both terms together are better than label alignment alone.", "section 4.4, Table 6",
+          _gain("Algorithm 1", "Algorithm 1, LA alone", PRINTED_CELLS),
+          "Algorithm 1, less LA alone; a constant rate and a cosine",
+          quote=STRONGEST, printed="+4.6 points (mean of 4 tasks)"),
+    Claim("Two levels are better than one sum.", "section 4.4, Table 6",
+          _gain("Algorithm 1", "one sum", PRINTED_CELLS),
+          "Algorithm 1, less the sum; a constant rate and a cosine",
+          quote="leads to noticeable performance degradation",
+          printed="+5.6 points (mean of 4 tasks)"),
     Claim("Under a rate that falls, an inner one that stays at 0.01 hurts.",
-          "Algorithm 1's one rate", _gain("Algorithm 1", FIXED_RATE, COSINE),
+          "Algorithm 1 has one rate", _gain("Algorithm 1", FIXED_RATE, COSINE),
           "one rate that follows a cosine, less an inner one of 0.01 throughout"),
-    Claim("Under a rate that falls, Algorithm 1 loses nothing to cross-entropy.",
-          "Algorithm 1's one rate",
-          lambda results: results.gain(COSINE, "Algorithm 1", "cross-entropy") + 0.02,
-          "one rate that follows a cosine, less cross-entropy, plus two points", margin=0.0),
-    Claim("LA alone hurts more than FA alone.", "Table 6",
+    Claim("LA alone hurts more than FA alone.", "Table 6 has them alike",
           _gain("Algorithm 1, FA alone", "Algorithm 1, LA alone", CONSTANT),
-          "as printed: FA alone, less LA alone"),
-    Claim("The statistics of the weights that are kept are better.", "line 17",
+          "as printed: FA alone, less LA alone", printed="-0.4 points (mean of 4 tasks)"),
+    Claim("The statistics of the weights that are kept are better.", "line 17 returns these",
           _gain(FIXED_RATE, FIXED_RATE + ALL_PASSES, COSINE),
           "under a cosine, inner rate 0.01: statistics of the kept weights, less all passes'"),
+    Claim("The true gradient through the inner steps is better.",
+          "section 6 leaves open which it was",
+          _gain("Algorithm 1, second order", "Algorithm 1", CONSTANT),
+          "as printed: second order, less first"),
+    Claim("The full gradient of LA is better than the student's part.",
+          "equation 15 has it full, the authors' code the student's part",
+          _gain("FA + LA, full gradient", "FA + LA", tuple(DIRECTIONS)),
+          "in the sum: full, less the student's part"),
 ]
