@@ -1,7 +1,7 @@
 """LMI here and in its authors' package ``latentmi``, on the examples of the package's guide.
 
 A line each in a hundred columns ("quick start" and "variance"), and classes, which the package is
-given as indicators. 600 samples and three seeds, so that a CPU takes minutes; the difference is
+given as indicators. 400 samples and three seeds, so that a CPU takes minutes; the difference is
 paired. ``pip install --no-deps latentmi`` will do beside what this library needs. All in nats.
 """
 
@@ -13,7 +13,7 @@ import torch
 from benchmarks._report import save, seconds
 from cmkdlearn.information import mutual_information
 
-N, SEEDS, COLUMNS = 600, 3, 100
+N, SEEDS, COLUMNS = 400, 3, 100
 
 
 def lines(covariance):

@@ -76,13 +76,14 @@ def run(method, cell, seed, work, *, data, printed, training, temperature, mi, m
 
     kind, _, what = method.partition(", ")
     if kind == "MI":
-        return _information(trained, measured or [data], what or "lmi", mi, cell, seed, work)
+        parts = {f"part {i}": part for i, part in enumerate(measured or ())} or {"whole": data}
+        return _information(trained, parts, what or "lmi", mi, cell, seed, work)
     if method in ("teacher", "no KD"):
-        model = trained("teacher" if method == "teacher" else "student", data, 0)
+        model = trained("teacher" if method == "teacher" else "student", data, "whole")
     elif kind == "KD":
         X = data.X_train["student"]
         model = MultiTeacherDistiller(
-            [("teacher", FrozenEstimator(trained("teacher", data, 0)))], modality="student",
+            [("teacher", FrozenEstimator(trained("teacher", data, "whole")))], modality="student",
             alpha=0.5, temperature=float(what.removeprefix("τ = ")) if what else temperature,
             random_state=seed, **network(X, **printed), **_batches(training, X))
         model.fit(data.X_train, data.y_train)
@@ -115,14 +116,14 @@ def _information(trained, parts, estimator, mi, cell, seed, work):
     estimate = Memory(work / "information", verbose=0).cache(_estimate, ignore=["z", "other"])
     params = {**PLAIN.get(estimator, {}), **mi.get(estimator, {})}
     found = []
-    for i, data in enumerate(parts):
-        z = {part: np.asarray(trained(part, data, i).encode({part: data.X_test[part]}), dtype=float)
-             for part in ("teacher", "student")}
+    for place, data in parts.items():
+        z = {part: np.asarray(trained(part, data, place).encode({part: data.X_test[part]}),
+                              dtype=float) for part in ("teacher", "student")}
         student = cell.rpartition(", ")[0]
         found.append([estimate(estimator, params, key, z[of], other) for key, of, other in (
-            (("teacher-student", cell, i, seed), "teacher", z["student"]),
-            (("student-label", student, i, seed), "student", data.y_test),
-            (("teacher-label", cell, i, seed), "teacher", data.y_test))])
+            (("teacher-student", cell, place, seed), "teacher", z["student"]),
+            (("student-label", student, place, seed), "student", data.y_test),
+            (("teacher-label", cell, place, seed), "teacher", data.y_test))])
     shared, student, teacher = np.mean(found, axis=0).tolist()
     return {"I(T; S)": shared, "I(S; Y)": student, "I(T; Y)": teacher, "MI gap": shared - student}
 
