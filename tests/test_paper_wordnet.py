@@ -179,6 +179,25 @@ def test_miniatures(name, folder):
     assert {job["cell"] for job in check(name, folder)} <= {ALL, TENTH}
 
 
+@pytest.mark.slow
+def test_the_papers_configuration_runs_but_for_its_weights_and_sizes(tmp_path):
+    """Schedules, checkpoints, kept teachers, and those that see what the student sees."""
+    miniature.scene(tmp_path)
+    module = experiment("wordnet_scene")
+    data = module._distributed(tmp_path, module.SETTINGS["miniature"])
+    made = _wordnet.HOW["paper"]("wordnet/scene", data, module.SETTINGS["full"], 0, tmp_path / "work")
+    tiny = _wordnet.HOW["tiny"]("wordnet/scene", data, module.SETTINGS["miniature"], 0, tmp_path / "work")
+    made.embedder = tiny.embedder
+    small = {"max_epochs": 2, "batch_size": 8, "module__pretrained": False}
+    made.T_m |= {**small, "module": "test_resnet"}
+    made.student |= {**small, "module": "test_resnet"}
+    made.T_x |= {**small, **{key: tiny.T_x[key] for key in ("nouns", "n_clusters", "module__name",
+                                                            "module__in_features")}}
+    student = _wordnet._student(OURS, made, made.student).fit(data.X_train, data.y_train)
+    assert student.predict(data.X_test).shape == (12,)
+    assert student.named_teachers_.T_x.history_[0, "event_lr"] == pytest.approx(1e-3 / 8)  # warming up
+
+
 @pytest.mark.data
 @pytest.mark.parametrize("name", ["wordnet_scene", "wordnet_cifar_100"])
 def test_small_scales_test_on_other_images_than_they_train_on(name, data_folder):
