@@ -1,7 +1,9 @@
 """The papers' experiments, each run end to end on a miniature of its data set's layout."""
 
 import json
+import signal
 import sys
+import time
 from functools import partial
 from types import SimpleNamespace
 
@@ -89,6 +91,18 @@ def test_a_run_stops_after_some_minutes_and_goes_on(toy, tmp_path, out, monkeypa
     monkeypatch.setattr(toy, "run", run)
     main(["run", "paper/a-toy", "--data", str(tmp_path), "--seeds", "2"])
     assert len(toy.calls) == 8 and len(set(toy.calls)) == 8
+
+
+def test_a_run_that_a_shell_put_into_the_background_stops_too(capsys):
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        with _run.at_most(0.002):
+            while True:
+                time.sleep(0.01)
+        assert "Stopped after 0.002 minutes" in capsys.readouterr().out
+        assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def test_ctrl_c_is_handed_on(toy, tmp_path, monkeypatch):

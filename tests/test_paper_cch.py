@@ -2,12 +2,12 @@
 
 import io
 
+import miniature_layouts as layouts
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
-import tests.miniature_layouts as layouts
 from benchmarks import __main__ as command
 from benchmarks.paper import (
     _cch,

@@ -2,6 +2,7 @@
 
 import _thread
 import shutil
+import signal
 import threading
 from contextlib import contextmanager
 from functools import partial
@@ -73,7 +74,9 @@ def at_most(minutes):
 
     timer = threading.Timer(0 if minutes is None else 60 * minutes, stop)
     timer.daemon = True
+    handler = signal.getsignal(signal.SIGINT)
     if minutes is not None:
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's & has it ignored
         timer.start()
     try:
         yield
@@ -83,3 +86,4 @@ def at_most(minutes):
         print(f"Stopped after {minutes:g} minutes. The same command goes on from here.")
     finally:
         timer.cancel()
+        signal.signal(signal.SIGINT, handler)
