@@ -1,4 +1,4 @@
-"""Our LatentMI beside its authors' package, on correlated columns hidden in a hundred.
+"""Our "latent" beside the package of LMI's authors, on correlated columns hidden in a hundred.
 
 The package wants NumPy 1: ``pip install latentmi "numpy<2"`` in an environment of its own, with
 this library. Its estimates are in bits; all figures here are in nats. One thread, one after the
