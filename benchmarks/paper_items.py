@@ -62,14 +62,16 @@ ITEMS = (
          code=":class:`~cmkdlearn.students.MultiTeacherDistiller`; ``tests/test_students.py``"),
     Item("wordnet", "Algorithm 1", "the choice of nouns",
          code=":class:`~cmkdlearn.text.WordNetRelaxer`; ``tests/test_text_relaxer.py``",
-         note="M, the templates, and over what the softmax runs are not printed."),
+         note="M, the templates, over what the softmax runs, and how an image gets a noun are not "
+              "printed."),
     Item("wordnet", "Equations 4 to 6", "the two regularisers, and the teacher's loss",
          code=":class:`~cmkdlearn.teachers.WordNetRelaxedTeacher`; "
               "``tests/test_wordnet_teacher.py::test_the_loss_by_hand``"),
     Item("wordnet", "Table 1", "six data sets, beside LFME, DMAE, FFKD, Z-score and an ensemble",
          (*ALL_WORDNET, "wordnet-baselines")),
     Item("wordnet", "Figure 2", "T_x on text alone, 0 to 100 % of it relaxed, and its student",
-         (*CIFAR, "wordnet-proportions")),
+         (*CIFAR, "wordnet-proportions"),
+         note="Drawn; the text has one number, 100 % for T_x shown exact names."),
     Item("wordnet", "Table 2", "T_x on image and text, relaxed or noise, alone and beside T_m",
          (*CIFAR, "wordnet-proportions")),
     Item("wordnet", "Table 3", "text that learns against text that is fixed, four data sets",
@@ -77,7 +79,8 @@ ITEMS = (
           "paper/wordnet-utkface", "wordnet-proportions")),
     Item("wordnet", "Figure 3", "attributions of T_x to text and image",
          (*CIFAR, "wordnet-proportions"),
-         code=":func:`~cmkdlearn.inspection.modality_attribution`; ``tests/test_inspection.py``"),
+         code=":func:`~cmkdlearn.inspection.modality_attribution`; ``tests/test_inspection.py``",
+         note="Drawn, without a number."),
     # ---------------------------------------------------------------- CCH
     Item("cch", "Equations 1 and 2", "distillation, of one modality and across two",
          code=":class:`~cmkdlearn.students.MultiTeacherDistiller` with ``alpha``; "
