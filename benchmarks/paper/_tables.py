@@ -7,6 +7,7 @@ import numpy as np
 from benchmarks.evidence._claims import judge
 
 MARGIN = 0.01  # the least effect worth having, as in RULE
+TEACHER = "Teacher"  # a row of another modality, which no student is compared with
 
 
 @dataclass(frozen=True)
@@ -93,8 +94,9 @@ class Table:
         ours = self._by_seed(results, cell, method)
         if ours:
             here = f"here {_number(_over_seeds(ours.values()))}"
-            gain = self._gain(results, cell, row, self.against) if self.against else {}
-            if row != self.against and len(gain) > 1:
+            compared = self.against and row not in (self.against, TEACHER)
+            gain = self._gain(results, cell, row, self.against) if compared else {}
+            if len(gain) > 1:
                 _, mean, (low, high) = judge(list(gain.values()), 0)
                 here += f" ({mean:+.1f} [{low:+.1f}, {high:+.1f}])"
             parts.append(here)
