@@ -240,9 +240,9 @@ class UCMKDStudent(TorchClassifier):
         Of first order: lines 14 and 15 print the gradient at the adapted parameters, and Appendix E
         counts three passes a step, which the second order exceeds. The gradient of LA is that of
         equation 15, in full. No momentum, weight decay or schedule is printed, and there is none
-        here; the text calls the rate "initial", and with a schedule both levels follow it. A rate that
-        stays wrecked a batch-normalised network on spoken digits, and one that falls did not: pass
-        ``schedule="cosine"``, and see the user guide.
+        here; the text calls the rate "initial", and with a schedule both levels follow it. A rate
+        that stays wrecked a batch-normalised network on spoken digits, and one that falls did not:
+        pass ``schedule="cosine"``, and see the user guide.
         Equation 14 is taken over a batch of each side, drawn anew in each step.
 
         Examples
