@@ -32,8 +32,6 @@ def cifar10(n_train=None, n_test=None, random_state=0):
 
     With ``n_train`` or ``n_test``, as many images drawn at random, equally many of each class.
     """
-    from PIL import Image
-
     rng = np.random.default_rng(random_state)
     data = Bunch()
     with _arrays("cifar10_jpeg") as arrays:
@@ -42,9 +40,16 @@ def cifar10(n_train=None, n_test=None, random_state=0):
             y, jpeg, offset = (arrays[f"{name}_{part}"] for name in ("y", "jpeg", "offset"))
             drawn = np.arange(len(y)) if n is None else _balanced(y, n, rng)
             data[f"y_{part}"] = data.class_names[y[drawn]]
-            data[f"X_{part}"] = np.stack([
-                np.asarray(Image.open(io.BytesIO(jpeg[offset[i]:offset[i + 1]]))) for i in drawn])
+            data[f"X_{part}"] = np.stack([*map(np.asarray, pictures(jpeg, offset, drawn))])
     return data
+
+
+def pictures(content, offset, rows=None, mode="RGB"):
+    """Yield PIL images of files that stand end to end in an array of bytes; None takes all."""
+    from PIL import Image
+
+    for i in range(len(offset) - 1) if rows is None else rows:
+        yield Image.open(io.BytesIO(content[offset[i]:offset[i + 1]])).convert(mode)
 
 
 def fsdd(split="take"):

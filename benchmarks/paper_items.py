@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from benchmarks._report import FOLDER
 from benchmarks.evidence import EXPERIMENTS
-from benchmarks.evidence._report import _claim, _list_table
+from benchmarks.evidence._report import claim_row, list_table
 from benchmarks.evidence._results import Results, module
 from benchmarks.paper import _report, _run
 
@@ -211,7 +211,7 @@ def write():
                  _lines([*(line for where, line in verdicts[paper] if where & named(item.item)),
                          item.note])]
                 for item in ITEMS if item.paper == paper]
-        parts.append(f"{title}\n{'=' * len(title)}\n\n" + _list_table(
+        parts.append(f"{title}\n{'=' * len(title)}\n\n" + list_table(
             ["item", "what it shows", "what runs it, and where it was run", "verdict"], rows,
             widths=[14, 24, 30, 32]))
     (OUT / "items.inc").write_text("\n".join(parts))
@@ -239,10 +239,12 @@ def _verdicts():
                 continue
             for claim in module(name).CLAIMS:
                 if claim.quote:
-                    says, _, printed, verdict, effect, _ = _claim(claim, name, results)
+                    says, _, printed, verdict, effect, _ = claim_row(claim, name, results)
                     found[name.split("-")[0]].append((named(claim.where), (
                         f"{says[:-1]}: {verdict}, {effect} ({scale}); printed: {printed}")))
     for name, scale, results in _report.found():
+        if not results.complete():
+            continue
         for table in _run.module(name).tables(scale):
             for _, effect, printed, ours, verdict in table.verdicts(results):
                 found[name.split("-")[0]].append((named(table.item), (

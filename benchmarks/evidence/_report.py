@@ -25,13 +25,13 @@ def report():
                 continue
             (OUT / f"{name}-{scale}.inc").write_text(_tables(experiment, results))
             for claim in experiment.CLAIMS:
-                claims.append(_claim(claim, name, results))
+                claims.append(claim_row(claim, name, results))
                 if claim.headline:
                     headlines.append(claims[-1])
             sections.append(_section(experiment, name, scale))
             if hasattr(experiment, "draw"):
                 _figure(experiment, results, OUT / f"{name}-{scale}.png")
-    (OUT / "claims.inc").write_text(_list_table(
+    (OUT / "claims.inc").write_text(list_table(
         ["claim", "who says so", "printed", "here", "effect", "measured as"], claims,
         widths=[22, 18, 12, 12, 14, 22]))
     (OUT / "sections.inc").write_text("\n".join(sections))
@@ -62,7 +62,7 @@ def _into_readme(claims):
     README.write_text(before + start + "\n".join(lines) + "\n" + end + rest.split(end)[1])
 
 
-def _claim(claim, name, results):
+def claim_row(claim, name, results):
     """Return what a claim says, who says so, printed, the verdict, the effect, and its measure."""
     verdict, mean, (low, high) = judge(claim.effect(results), claim.margin)
     mean, low, high = (claim.scale * value for value in (mean, low, high))
@@ -118,14 +118,14 @@ def _table(experiment, results, measure, title):
         head, columns = ["", *cells], rows
     note = f" ({experiment.BASELINE}: mean ± standard deviation; the others: paired gain over it " \
            "in points, with its 95 % interval)" if gains else " (mean ± standard deviation)"
-    return f"**{title[0].upper()}{title[1:]}**{note}\n\n{_list_table(head, columns)}"
+    return f"**{title[0].upper()}{title[1:]}**{note}\n\n{list_table(head, columns)}"
 
 
 def _number(value):
     return f"{value:.3f}" if abs(value) < 10 else f"{value:.0f}"
 
 
-def _list_table(head, rows, widths=None):
+def list_table(head, rows, widths=None):
     """Return the table of reStructuredText."""
     lines = [".. list-table::", "   :header-rows: 1"]
     if widths:

@@ -1,7 +1,7 @@
 """From the JSON of the papers' experiments to the tables of the docs."""
 
 from benchmarks._report import FOLDER
-from benchmarks.evidence._report import _list_table
+from benchmarks.evidence._report import list_table
 from benchmarks.paper import EXPERIMENTS
 from benchmarks.paper._run import jobs, load, module
 
@@ -38,10 +38,10 @@ def _tables(name, scale, results):
     parts = []
     for table in module(name).tables(scale):
         parts.append(f"**{table.item}**: {table.shows}\n\n"
-                     + _list_table(["", *table.columns], table.entries(results)))
-        verdicts = table.verdicts(results)
+                     + list_table(["", *table.columns], table.entries(results)))
+        verdicts = table.verdicts(results) if results.complete() else []
         if verdicts:
-            parts.append(_list_table(["the paper says", "", "paper", "here", "verdict"], verdicts))
+            parts.append(list_table(["the paper says", "", "paper", "here", "verdict"], verdicts))
     report = results.report
     left = len(jobs(name, scale)) * len(results.seeds) - len(report["runs"])
     parts.append(

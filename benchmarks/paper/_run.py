@@ -72,12 +72,13 @@ def at_most(minutes):
         stopped.set()
         _thread.interrupt_main()
 
-    timer = threading.Timer(0 if minutes is None else 60 * minutes, stop)
+    if minutes is None:
+        yield
+        return
+    timer = threading.Timer(60 * minutes, stop)
     timer.daemon = True
-    handler = signal.getsignal(signal.SIGINT)
-    if minutes is not None:
-        signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's & has it ignored
-        timer.start()
+    handler = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's & ignores it
+    timer.start()
     try:
         yield
     except KeyboardInterrupt:

@@ -15,14 +15,12 @@ are, where the script augments them; no cut-out; RandAugment at a magnitude of 9
 epoch's weights, where the script reports the best epoch's.
 """
 
-import io
 from dataclasses import replace
 
 import numpy as np
 import open_clip
 import torch
 import torch.nn.functional as F
-from PIL import Image
 from sklearn.model_selection import train_test_split
 from sklearn.utils import Bunch
 
@@ -166,6 +164,15 @@ def _all_tables(dataset, without):
 
 
 # ------------------------------------------------------------------ running
+
+def run_imagenet(load, folder, name, method, cell, seed, settings, work):
+    """Run on ImageNet, or on a list of it, tested on the validation images."""
+    train, test = (load(folder, split=split, image_size=settings["image_size"])
+                   for split in ("train", "val"))
+    data = Bunch(X_train=train.X, y_train=train.y, X_test=test.X, y_test=test.y,
+                 class_names=train.class_names)
+    return run(data, name, method, cell, seed, settings, work)
+
 
 def run(data, name, method, cell, seed, settings, work):
     """Fit a student, and return its measures and its teacher's on the test samples.
@@ -352,9 +359,3 @@ def drawn(data, settings):
 def named(y):
     """Return the names of classes whose labels are their names."""
     return {name: name for name in np.unique(y).tolist()}
-
-
-def pictures(content, offset):
-    """Decode images of one size that stand end to end in an array of bytes: (n, H, W, 3)."""
-    return np.stack([np.asarray(Image.open(io.BytesIO(content[start:stop])).convert("RGB"))
-                     for start, stop in zip(offset[:-1], offset[1:], strict=True)])

@@ -7,7 +7,6 @@ rate that is ten times the printed one, since it takes fewer steps, and small ne
 estimator.
 """
 
-import io
 from functools import lru_cache
 from pathlib import Path
 
@@ -17,6 +16,7 @@ from PIL import Image
 from sklearn.utils import Bunch
 from torch import nn
 
+from benchmarks._data import pictures
 from benchmarks.paper import _cch
 from benchmarks.paper._cch import AT_ONCE, FAST, PAPER  # noqa: F401
 from benchmarks.paper._tables import Table
@@ -89,9 +89,6 @@ def _photographs(folder):
     packed = folder / "bsds500_grey_jpeg.npz"
     if packed.is_file():
         with np.load(packed, allow_pickle=False) as arrays:
-            jpeg, offset = arrays["jpeg"], arrays["offset"]
-        files = [io.BytesIO(jpeg[start:end].tobytes())
-                 for start, end in zip(offset[:-1], offset[1:], strict=True)]
-    else:
-        files = sorted(Path(folder, "BSDS500").rglob("*.jpg"))
+            return [*map(np.asarray, pictures(arrays["jpeg"], arrays["offset"], mode="L"))]
+    files = sorted(Path(folder, "BSDS500").rglob("*.jpg"))
     return [np.asarray(Image.open(file).convert("L")) for file in files]

@@ -8,7 +8,6 @@ omics, its noise and the halves included.
 """
 
 import importlib.util
-import io
 from functools import lru_cache
 
 import numpy as np
@@ -18,9 +17,11 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.pipeline import make_pipeline
 
 from benchmarks import _data
+from benchmarks._data import pictures
 from benchmarks.paper import _omics
 from benchmarks.paper._cch import AT_ONCE, FAST
 from benchmarks.paper._tables import Table
+from benchmarks.paper.ucmkd_ravdess import pooled
 
 PAPER = "CCH, on other data"
 LAYOUT = dict.fromkeys(("miniature", "small"), "rosmap_omics.npz, ravdess_speech.npz and "
@@ -77,7 +78,7 @@ def _rosmap(folder):
 @lru_cache
 def _ravdess(folder):
     with np.load(folder / "ravdess_speech.npz", allow_pickle=False) as arrays:
-        sound = arrays["logmel"].reshape(-1, 32, 2, 16, 8).mean((2, 4), dtype=np.float32)
+        sound = pooled(arrays["logmel"])
         X = {"voice": sound.reshape(len(sound), -1), "face": arrays["action_units"]}
         return X, arrays["y"], arrays["fold"]
 
@@ -88,11 +89,11 @@ def _fashion(folder, label):
         y, title, jpeg, offset = (arrays[name] for name in (label, "title", "jpeg", "offset"))
         fold = arrays["fold"]
     known = np.flatnonzero(np.bincount(y)[y] >= min(RAREST, len(y) // 10))
-    pictures = [Image.open(io.BytesIO(jpeg[offset[i]:offset[i + 1]].tobytes())).convert("RGB")
-                .resize((WIDTH, HEIGHT), Image.Resampling.BOX) for i in known]
+    small = [picture.resize((WIDTH, HEIGHT), Image.Resampling.BOX)
+             for picture in pictures(jpeg, offset, known)]
     words = make_pipeline(TfidfVectorizer(), TruncatedSVD(COMPONENTS, random_state=0))
     X = {"title": words.fit_transform(title[known]),
-         "picture": np.stack([np.asarray(picture).ravel() for picture in pictures])}
+         "picture": np.stack([np.asarray(picture).ravel() for picture in small])}
     return X, y[known], fold[known]
 
 

@@ -6,12 +6,12 @@ RAVDESS. All else is as in ``paper/ucmkd-ravdess``: the division at random and b
 networks, Table 12.
 """
 
-import io
 from functools import lru_cache
 
 import numpy as np
 from sklearn.utils import Bunch
 
+from benchmarks._data import pictures
 from benchmarks._networks import SmallConvNet
 from benchmarks.paper import _ucmkd, ucmkd_ravdess
 from benchmarks.paper._tables import Table
@@ -51,14 +51,11 @@ def _data(folder, n_faces, seed, condition):
 
 @lru_cache
 def _faces(folder):
-    from PIL import Image
-
     with np.load(folder / "fer2013_part_jpeg.npz", allow_pickle=False) as arrays:
         parts = {}
         for part in ("train", "test"):
-            jpeg, offset = arrays[f"jpeg_{part}"], arrays[f"offset_{part}"]
-            images = [np.asarray(Image.open(io.BytesIO(jpeg[a:b])))
-                      for a, b in zip(offset, offset[1:], strict=False)]
+            images = [*map(np.asarray, pictures(arrays[f"jpeg_{part}"], arrays[f"offset_{part}"],
+                                                mode="L"))]
             names = np.array([RAVDESS_NAMES.get(name, name) for name in arrays["class_names"]])
             parts[part] = np.stack(images)[:, None], names[arrays[f"y_{part}"]]
     (X, y), (X_test, y_test) = parts["train"], parts["test"]

@@ -11,6 +11,7 @@ from functools import lru_cache
 import numpy as np
 from sklearn.utils import Bunch
 
+from benchmarks._data import pictures
 from benchmarks.paper import _wordnet
 from benchmarks.paper._wordnet import PAPER  # noqa: F401
 from cmkdlearn.datasets import fetch_cifar100
@@ -58,6 +59,6 @@ def _distributed(folder, image_size):
 @lru_cache
 def _small(folder):
     with np.load(folder / "cifar100_test_png.npz", allow_pickle=False) as arrays:
-        X = _wordnet.pictures(arrays["png"], arrays["offset"])
+        X = np.stack([*map(np.asarray, pictures(arrays["png"], arrays["offset"]))])
         return Bunch(X=np.moveaxis(X, -1, 1), y=arrays["class_names"][arrays["y"]],
                      fold=arrays["fold"])

@@ -3,8 +3,6 @@
 Accuracy is that of the list of validation images, as in the authors' script.
 """
 
-from sklearn.utils import Bunch
-
 from benchmarks.paper import _wordnet
 from benchmarks.paper._wordnet import PAPER  # noqa: F401
 from cmkdlearn.datasets import load_imagenet_lt
@@ -24,8 +22,5 @@ def tables(scale):
 
 
 def run(method, cell, seed, settings, folder, work):
-    train, test = (load_imagenet_lt(folder, split=split, image_size=settings["image_size"])
-                   for split in ("train", "val"))
-    data = Bunch(X_train=train.X, y_train=train.y, X_test=test.X, y_test=test.y,
-                 class_names=train.class_names)
-    return _wordnet.run(data, "wordnet/imagenet-lt", method, cell, seed, settings, work)
+    return _wordnet.run_imagenet(load_imagenet_lt, folder, "wordnet/imagenet-lt", method, cell,
+                                 seed, settings, work)

@@ -11,6 +11,7 @@ from functools import lru_cache
 import numpy as np
 from sklearn.utils import Bunch
 
+from benchmarks._data import pictures
 from benchmarks.paper import _wordnet
 from benchmarks.paper._wordnet import PAPER  # noqa: F401
 from cmkdlearn.datasets import load_scene
@@ -57,6 +58,6 @@ def _small(folder, settings):
 @lru_cache
 def _pictures(folder):
     with np.load(folder / "scene_64_jpeg.npz", allow_pickle=False) as arrays:
-        X = _wordnet.pictures(arrays["jpeg"], arrays["offset"])
+        X = np.stack([*map(np.asarray, pictures(arrays["jpeg"], arrays["offset"]))])
         return Bunch(X=_wordnet.resized(X, 32), y=arrays["class_names"][arrays["y"]],
                      fold=arrays["fold"])
