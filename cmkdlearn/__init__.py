@@ -17,6 +17,7 @@ if TYPE_CHECKING:  # for editors
     from cmkdlearn.teachers import (
         PrecomputedTeacher,
         PretrainedTeacher,
+        ProductOfExperts,
         TeacherEnsemble,
         UnimodalTeacher,
         WordNetRelaxedTeacher,
@@ -28,7 +29,8 @@ _SUBMODULES = ["alignment", "base", "datasets", "embedding", "export", "informat
 _HOMES = {"CCHSelector": "selection", "FusionClassifier": "students",
           "Modalities": "preprocessing", "MultiTeacherDistiller": "students",
           "PrecomputedTeacher": "teachers", "PretrainedTeacher": "teachers",
-          "TeacherEnsemble": "teachers", "UCMKDStudent": "students", "UnimodalTeacher": "teachers",
+          "ProductOfExperts": "teachers", "TeacherEnsemble": "teachers",
+          "UCMKDStudent": "students", "UnimodalTeacher": "teachers",
           "WordNetRelaxedTeacher": "teachers", "compare": "model_selection"}
 
 __all__ = [
@@ -38,6 +40,7 @@ __all__ = [
     "MultiTeacherDistiller",
     "PrecomputedTeacher",
     "PretrainedTeacher",
+    "ProductOfExperts",
     "TeacherEnsemble",
     "UCMKDStudent",
     "UnimodalTeacher",

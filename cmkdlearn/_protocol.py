@@ -11,6 +11,7 @@ from collections.abc import Mapping
 
 import numpy as np
 import torch
+from joblib import Parallel, delayed
 from sklearn import get_config
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
@@ -242,6 +243,27 @@ def folds(cv, y):
         raise ValueError(f"cv={cv!r} does not test every sample once; out-of-fold logits need a "
                          "partition, such as KFold gives.")
     return parts
+
+
+def out_of_fold_logits(name, teacher, X, y, weight, parts, classes, modality=None):
+    """Return what a teacher says of each sample when it was fitted without it, (n, n_classes).
+
+    ``parts`` are those of :func:`folds`.
+    """
+    answers = Parallel()(  # n_jobs and backend: those of joblib.parallel_config, if there is one
+        delayed(_fit_and_ask)(name, teacher, take(X, train), y[train],
+                              None if weight is None else weight[train],
+                              take(X, test), y[test], classes, modality)
+        for train, test in parts)
+    logits = np.empty((len(y), len(classes)), dtype=np.float32)
+    for (_, test), answer in zip(parts, answers, strict=True):
+        logits[test] = answer
+    return logits
+
+
+def _fit_and_ask(name, teacher, X, y, weight, X_others, y_others, classes, modality):
+    fitted = fit_teacher(teacher, X, y, modality, weight)
+    return teaching_logits(name, fitted, X_others, y_others, classes)
 
 
 def needs_labels(teacher):

@@ -15,7 +15,7 @@ from cmkdlearn.students import (
     MultiTeacherDistiller,
     UCMKDStudent,
 )
-from cmkdlearn.teachers import PretrainedTeacher, TeacherEnsemble, UnimodalTeacher
+from cmkdlearn.teachers import PretrainedTeacher, ProductOfExperts, TeacherEnsemble, UnimodalTeacher
 
 
 class OfAnyWidth(nn.Sequential):
@@ -34,6 +34,7 @@ ESTIMATORS = [
     DistilledRegressor(**training),
     DistilledRegressor([("linear", LinearRegression())], **training),
     TeacherEnsemble([("network", UnimodalTeacher(**training)), ("linear", LogisticRegression())]),
+    ProductOfExperts([("network", UnimodalTeacher(**training)), ("linear", LogisticRegression())], cv=2),
     FusionClassifier(modalities={"all": slice(None), "first": [0]}, **training),
     MultiTeacherDistiller(**training),
     MultiTeacherDistiller([("linear", LogisticRegression())], **training),

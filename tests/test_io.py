@@ -51,6 +51,7 @@ from cmkdlearn.students import (
 from cmkdlearn.teachers import (
     PrecomputedTeacher,
     PretrainedTeacher,
+    ProductOfExperts,
     TeacherEnsemble,
     UnimodalTeacher,
     WordNetRelaxedTeacher,
@@ -83,6 +84,7 @@ CASES = {
     "TeacherEnsemble": (TeacherEnsemble([("network", UnimodalTeacher(**small)), ("linear", linear),
                                          ("scaled", make_pipeline(StandardScaler(), linear)),
                                          ("bayes", GaussianNB())]), X, y),
+    "ProductOfExperts": (ProductOfExperts([("network", UnimodalTeacher(**small)), ("linear", linear)], cv=2), X, y),
     "WordNetRelaxedTeacher": (WordNetRelaxedTeacher(**words, relaxed_proportion=0.5, **small), X, y),
     "noise": (WordNetRelaxedTeacher(**words, relaxation="noise", **small), X, y),
     "soft text": (WordNetRelaxedTeacher(**words, text_temperature=0.05, exclude="names", **small), X, y),

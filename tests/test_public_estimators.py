@@ -18,7 +18,12 @@ from cmkdlearn.embedding import Embedder
 from cmkdlearn.preprocessing import AddNoise, Blur, LogMelSpectrogram, LogSpectrogram
 from cmkdlearn.selection import CCHSelector
 from cmkdlearn.students import DistilledRegressor, MultiTeacherDistiller, UCMKDStudent
-from cmkdlearn.teachers import TeacherEnsemble, UnimodalTeacher, WordNetRelaxedTeacher
+from cmkdlearn.teachers import (
+    ProductOfExperts,
+    TeacherEnsemble,
+    UnimodalTeacher,
+    WordNetRelaxedTeacher,
+)
 from cmkdlearn.text import WordNetRelaxer
 
 PUBLIC = sorted({member for module in pkgutil.iter_modules(cmkdlearn.__path__)
@@ -135,6 +140,7 @@ TRAINING = {"max_epochs": 2, "random_state": 0, "device": "cpu"}
 FITTED = [
     UnimodalTeacher(**TRAINING),
     TeacherEnsemble([("network", UnimodalTeacher(**TRAINING)), ("linear", LogisticRegression())]),
+    ProductOfExperts([("network", UnimodalTeacher(**TRAINING)), ("linear", LogisticRegression())], cv=2),
     MultiTeacherDistiller([("linear", LogisticRegression())], cv=2, **TRAINING),
     DistilledRegressor(**TRAINING),
     UCMKDStudent(LogisticRegression(), **TRAINING),

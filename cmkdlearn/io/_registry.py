@@ -251,6 +251,7 @@ LEARNED = {
     "_tables": mapping(instance(Reader)), "kind": one_of(*KINDS),
     "shape": listing(whole(1, 2**31)), "dtype": one_of("uint8", "float32", "float64"),
     "reach": listing(real()), "class_weight_": array("f", 1),
+    "class_prior_": array("f", 1), "temperatures_": array("f", 1), "prior_weights_": array("f", 1),
     "_augmentation": is_augmentation, "_augments": is_flag,
     "_bases": mapping(is_estimator), "_bank": is_tensors, "_columns": is_tensors,
     "_bank_rng": instance(np.random.Generator), "target_shape_": listing(whole(1, 2**31)),

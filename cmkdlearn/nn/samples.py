@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from numbers import Integral
 
 import numpy as np
-from sklearn.utils import _safe_indexing
+from sklearn.utils import _safe_indexing, indexable
 from sklearn.utils.validation import _num_samples, check_consistent_length
 from torch.utils.data import DataLoader, Dataset, IterableDataset, Subset
 
@@ -228,7 +228,7 @@ def take(X, index):
     if isinstance(X, Mapping):
         return type(X)(**{name: take(part, index) for name, part in X.items()})
     if not (is_dataset(X) or is_mapped(X)):
-        return _safe_indexing(X, index)
+        return _safe_indexing(*indexable(X), index)
     index = np.arange(len(X))[index]
     return Subset(X, index.tolist()) if is_dataset(X) else as_rows(X).take(index)
 

@@ -85,8 +85,7 @@ class TeacherEnsemble(AnswersByLogits, TeacherComposition):
             weight = check_weights("sample_weight", sample_weight, len(y))
             X, y, weight = drop_weightless(X, y, weight)
         self.classes_ = encode_labels(y, type(self).__name__)[1]
-        self.teachers_ = [fit_teacher(teacher, X, y, weight=weight)
-                          for _, teacher in self._seeded_teachers()]
+        self._fit_teachers(X, y, weight)
         for attribute in ("n_features_in_", "feature_names_in_"):
             if hasattr(self.teachers_[0], attribute):
                 setattr(self, attribute, getattr(self.teachers_[0], attribute))
@@ -96,13 +95,23 @@ class TeacherEnsemble(AnswersByLogits, TeacherComposition):
             self.feature_bank_labels_ = y
         return self
 
+    def _fit_teachers(self, X, y, weight):
+        self.teachers_ = [fit_teacher(teacher, X, y, weight=weight)
+                          for _, teacher in self._seeded_teachers()]
+
+    def _weights_and_bias(self):
+        """Return what each member's logits are multiplied by, and what is added to the sum."""
+        n = len(self.teachers_)
+        return np.full(n, 1 / n, dtype=np.float32), np.float32(0)
+
     @property
     def head_(self):
-        """Torch module from the members' features, side by side, to the mean of their logits."""
+        """Torch module from the members' features, side by side, to the ensemble's logits."""
         check_is_fitted(self)
-        return _MeanOfHeads([teacher.head_ for teacher in self.teachers_],
-                            [class_columns(name, teacher, self.classes_)
-                             for name, teacher in self.named_teachers_.items()])
+        columns = [class_columns(name, teacher, self.classes_)
+                   for name, teacher in self.named_teachers_.items()]
+        return _SumOfHeads([teacher.head_ for teacher in self.teachers_], columns,
+                           *self._weights_and_bias())
 
     def encode(self, X):
         """Return the members' features side by side, (n, d) float32."""
@@ -112,18 +121,21 @@ class TeacherEnsemble(AnswersByLogits, TeacherComposition):
     def teaching_logits(self, X, y=None):
         """Return the mean of the members' logits, (n, n_classes) float32."""
         check_is_fitted(self)
-        return np.mean([teaching_logits(name, teacher, X, y, self.classes_)
-                        for name, teacher in self.named_teachers_.items()], axis=0)
+        weights, bias = self._weights_and_bias()
+        return bias + sum(weight * teaching_logits(name, teacher, X, y, self.classes_)
+                          for weight, (name, teacher)
+                          in zip(weights, self.named_teachers_.items(), strict=True))
 
 
-class _MeanOfHeads(nn.Module):
-    def __init__(self, heads, columns):
+class _SumOfHeads(nn.Module):
+    def __init__(self, heads, columns, weights, bias):
         super().__init__()
         self.heads = nn.ModuleList(heads)
-        self.columns = columns
+        self.columns, self.weights = columns, weights.tolist()
+        self.register_buffer("bias", torch.as_tensor(bias))
         self.in_features = sum(head.in_features for head in heads)
 
     def forward(self, features):
         parts = features.split([head.in_features for head in self.heads], dim=1)
-        return torch.stack([head(part)[:, columns] for head, part, columns
-                            in zip(self.heads, parts, self.columns, strict=True)]).mean(dim=0)
+        return self.bias + sum(weight * head(part)[:, columns] for weight, head, part, columns
+                               in zip(self.weights, self.heads, parts, self.columns, strict=True))
