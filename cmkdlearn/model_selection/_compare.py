@@ -146,7 +146,8 @@ def fits_of(estimator):
     """Return how many fits one fit comes to, about: its own, and those of its teachers."""
     if isinstance(estimator, Pipeline):
         estimator = estimator[-1]
-    parts = [part for name, part in estimator.get_params().items() if "__" not in name]
+    params = estimator.get_params() if hasattr(estimator, "get_params") else {}
+    parts = [part for name, part in params.items() if "__" not in name]
     return 1 + sum(fits_of(part) for part in parts if hasattr(part, "fit")
                    and not isinstance(part, (type, FrozenEstimator)))
 
