@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from cmkdlearn._version import __version__
 
 if TYPE_CHECKING:  # for editors
-    from cmkdlearn.model_selection import compare
+    from cmkdlearn.model_selection import compare, compare_teachers
     from cmkdlearn.preprocessing import Modalities
     from cmkdlearn.selection import CCHSelector
     from cmkdlearn.students import FusionClassifier, MultiTeacherDistiller, UCMKDStudent
@@ -31,7 +31,8 @@ _HOMES = {"CCHSelector": "selection", "FusionClassifier": "students",
           "PrecomputedTeacher": "teachers", "PretrainedTeacher": "teachers",
           "ProductOfExperts": "teachers", "TeacherEnsemble": "teachers",
           "UCMKDStudent": "students", "UnimodalTeacher": "teachers",
-          "WordNetRelaxedTeacher": "teachers", "compare": "model_selection"}
+          "WordNetRelaxedTeacher": "teachers", "compare": "model_selection",
+          "compare_teachers": "model_selection"}
 
 __all__ = [
     "CCHSelector",
@@ -47,6 +48,7 @@ __all__ = [
     "WordNetRelaxedTeacher",
     "__version__",
     "compare",
+    "compare_teachers",
 ]
 
 

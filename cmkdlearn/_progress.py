@@ -29,3 +29,11 @@ def progress(what, total, unit, verbose):
     auto = isinstance(verbose, str)
     return tqdm(total=total, desc=what, unit=unit, delay=PATIENCE if auto else 0,
                 disable=not watched() if auto else not verbose)
+
+
+def spelled(seconds):
+    """Return a duration in its unit: seconds, minutes or hours."""
+    for unit, size in (("h", 3600), ("min", 60)):
+        if seconds >= 1.5 * size:
+            return f"about {seconds / size:.0f} {unit}"
+    return f"about {seconds:.0f} s"

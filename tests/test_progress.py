@@ -8,6 +8,7 @@ import pytest
 from skorch.callbacks import Callback
 
 from cmkdlearn._bridge import progress
+from cmkdlearn._progress import spelled
 from cmkdlearn.students import MultiTeacherDistiller
 from cmkdlearn.teachers import UnimodalTeacher
 
@@ -86,10 +87,10 @@ def test_what_goes_on_is_told_what_is_left(monkeypatch, tmp_path):
         "UnimodalTeacher: 2 epochs on cpu, about 25 s left. verbose=0 is silent."
 
 
-@pytest.mark.parametrize(("seconds", "spelled"), [(59, "about 59 s"), (89.9, "about 90 s"), (90, "about 2 min"),
-                                                  (3600, "about 60 min"), (5400, "about 2 h"), (86400, "about 24 h")])
-def test_durations_are_spelled(seconds, spelled):
-    assert progress._spelled(seconds) == spelled
+@pytest.mark.parametrize(("seconds", "text"), [(59, "about 59 s"), (89.9, "about 90 s"), (90, "about 2 min"),
+                                               (3600, "about 60 min"), (5400, "about 2 h"), (86400, "about 24 h")])
+def test_durations_are_spelled(seconds, text):
+    assert spelled(seconds) == text
 
 
 def test_what_is_refused():

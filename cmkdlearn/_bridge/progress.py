@@ -5,7 +5,7 @@ import time
 
 from skorch.callbacks import PrintLog
 
-from cmkdlearn._progress import PATIENCE, watched
+from cmkdlearn._progress import PATIENCE, spelled, watched
 
 FIRST_LOOK = 1  # second, after which the first steps tell what the others will take
 
@@ -41,7 +41,7 @@ class Progress(PrintLog):
         if elapsed + left > PATIENCE:
             self.told_ = True
             _say(f"{type(net.method).__name__}: {net.max_epochs} epochs on {net.device}, "
-                 f"{_spelled(left)} left. verbose=0 is silent.")
+                 f"{spelled(left)} left. verbose=0 is silent.")
 
     def on_epoch_end(self, net, **kwargs):
         """Print the epoch's line."""
@@ -54,11 +54,3 @@ class Progress(PrintLog):
 
 def _say(text):
     print(text, file=sys.stderr, flush=True)
-
-
-def _spelled(seconds):
-    """Return a duration in its unit: seconds, minutes or hours."""
-    for unit, size in (("h", 3600), ("min", 60)):
-        if seconds >= 1.5 * size:
-            return f"about {seconds / size:.0f} {unit}"
-    return f"about {seconds:.0f} s"

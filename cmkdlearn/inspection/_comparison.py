@@ -3,16 +3,20 @@
 import numpy as np
 
 from cmkdlearn._validation import check_option
-from cmkdlearn.model_selection import METRICS, compare
+from cmkdlearn.model_selection import compare, compare_teachers
+from cmkdlearn.model_selection._comparison import LESS_IS_BETTER, METRICS
 
 
 class ComparisonDisplay:
     """Differences to the first method: every split, their mean, and its 95 % interval.
 
+    Methods whose interval is clear of zero are drawn in colour, the others in grey.
+
     Parameters
     ----------
-    comparison : Bunch
-        What :func:`~cmkdlearn.model_selection.compare` returned.
+    comparison : Comparison
+        What :func:`~cmkdlearn.model_selection.compare` or
+        :func:`~cmkdlearn.model_selection.compare_teachers` returned.
 
     Attributes
     ----------
@@ -25,12 +29,12 @@ class ComparisonDisplay:
 
     @classmethod
     def from_estimators(cls, estimators, X, y, *, cv=None, random_state=None, n_jobs=None,
-                        metric="accuracy", ax=None):
+                        verbose="auto", metric="accuracy", ax=None):
         """Compare and draw.
 
         Parameters
         ----------
-        estimators, X, y, cv, random_state, n_jobs
+        estimators, X, y, cv, random_state, n_jobs, verbose
             As for :func:`~cmkdlearn.model_selection.compare`.
         metric, ax
             As for :meth:`plot`.
@@ -40,8 +44,29 @@ class ComparisonDisplay:
         ComparisonDisplay
         """
         check_option("metric", metric, METRICS)
-        return cls(compare(estimators, X, y, cv=cv, random_state=random_state,
-                           n_jobs=n_jobs)).plot(metric, ax=ax)
+        return cls(compare(estimators, X, y, cv=cv, random_state=random_state, n_jobs=n_jobs,
+                           verbose=verbose)).plot(metric, ax=ax)
+
+    @classmethod
+    def from_student(cls, student, X, y, *, teachers=None, selector=None, cv=None,
+                     random_state=None, n_jobs=None, verbose="auto", metric="accuracy", ax=None):
+        """Compare a student's possible teachers and draw: what would each of them bring?
+
+        Parameters
+        ----------
+        student, X, y, teachers, selector, cv, random_state, n_jobs, verbose
+            As for :func:`~cmkdlearn.model_selection.compare_teachers`.
+        metric, ax
+            As for :meth:`plot`.
+
+        Returns
+        -------
+        ComparisonDisplay
+        """
+        check_option("metric", metric, METRICS)
+        return cls(compare_teachers(student, X, y, teachers=teachers, selector=selector, cv=cv,
+                                    random_state=random_state, n_jobs=n_jobs,
+                                    verbose=verbose)).plot(metric, ax=ax)
 
     def plot(self, metric="accuracy", *, ax=None):
         """Draw into ``ax``, or into a new figure.
@@ -65,19 +90,26 @@ class ComparisonDisplay:
         ax.axvline(0, color="0.6", linewidth=1)
         for row in range(1, len(names)):
             differences = values[row] - values[0]
-            ax.plot(differences, np.full(len(differences), row), "o", color="C0", alpha=0.25,
+            low, high = table[f"low_{metric}"][row], table[f"high_{metric}"][row]
+            color = "0.45" if low <= 0 <= high else "C0"
+            ax.plot(differences, np.full(len(differences), row), "o", color=color, alpha=0.25,
                     markersize=4)
-            ax.plot([table[f"low_{metric}"][row], table[f"high_{metric}"][row]], [row, row],
-                    color="C0", linewidth=2)
-            ax.plot(differences.mean(), row, "o", color="C0")
+            ax.plot([low, high], [row, row], color=color, linewidth=2)
+            ax.plot(differences.mean(), row, "o", color=color)
             ax.annotate(f"p = {table[f'pvalue_{metric}'][row]:.2g}", (1.01, row), va="center",
                         xycoords=("axes fraction", "data"), fontsize="small")
         ax.plot(0, 0, "o", color="0.4")
+        if metric == "log_loss":
+            unit = "nats"
+        else:
+            unit = "points"
+            ax.xaxis.set_major_formatter(lambda x, _: f"{100 * x:g}")
+        less = "; less is better" if metric in LESS_IS_BETTER else ""
         ax.set(yticks=range(len(names)),
                yticklabels=[f"{name}  {mean:.3f}" for name, mean in
                             zip(names, table[f"mean_{metric}"], strict=True)],
                ylim=(len(names) - 0.5, -0.5),
-               xlabel=f"{metric.replace('_', ' ')}, difference to {names[0]}",
+               xlabel=f"{metric.replace('_', ' ')}, difference to {names[0]} ({unit}{less})",
                title=f"{values.shape[1]} splits, 95 % intervals")
         self.ax_, self.figure_ = ax, ax.figure
         return self

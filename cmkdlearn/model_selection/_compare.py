@@ -1,30 +1,30 @@
-"""Comparing methods fairly: the same folds, the same seeds, and a test that knows of both."""
+"""Methods on the same folds, from the same seeds."""
 
+import sys
 import time
 import warnings
 from collections.abc import Mapping
 
 import numpy as np
-from joblib import Parallel, delayed
-from scipy.stats import t as student_t
+from joblib import Parallel, delayed, effective_n_jobs
+from sklearn.frozen import FrozenEstimator
 from sklearn.metrics import accuracy_score, f1_score, log_loss
 from sklearn.model_selection import RepeatedStratifiedKFold, StratifiedKFold, check_cv
 from sklearn.pipeline import Pipeline
-from sklearn.utils import Bunch, check_random_state, column_or_1d
+from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_consistent_length
 
+from cmkdlearn import _progress
 from cmkdlearn._bridge.routing import RoutedParams
 from cmkdlearn._labels import label_codes, labelled_mask, one_label_each
 from cmkdlearn._protocol import SELECTOR, refuse_bare_network
 from cmkdlearn._seeding import seeded_copy
-from cmkdlearn._validation import check_number
+from cmkdlearn._validation import check_option
+from cmkdlearn.model_selection._comparison import comparison_of
+from cmkdlearn.model_selection._statistics import expected_calibration_error
 from cmkdlearn.nn.samples import take
 from cmkdlearn.teachers._given import GivenTeacher
 
-__all__ = ["compare", "corrected_ttest", "expected_calibration_error"]
-
-METRICS = ("accuracy", "macro_f1", "log_loss", "calibration_error")
-COSTS = ("fit_seconds", "ms_per_sample", "n_parameters", "n_bytes")
 # What a like-for-like comparison holds equal, besides all that begins with the prefixes
 SHARED = ("module", "modality", "augmentation", "max_epochs", "batch_size", "lr", "schedule",
           "warmup", "optimizer", "label_smoothing", "mixup", "early_stopping",
@@ -32,7 +32,7 @@ SHARED = ("module", "modality", "augmentation", "max_epochs", "batch_size", "lr"
 SHARED_PREFIXES = ("module__", "optimizer__")
 
 
-def compare(estimators, X, y, *, cv=None, random_state=None, n_jobs=None):
+def compare(estimators, X, y, *, cv=None, random_state=None, n_jobs=None, verbose="auto"):
     """Compare classifiers on the same folds, from the same seeds.
 
     Parameters
@@ -51,24 +51,15 @@ def compare(estimators, X, y, *, cv=None, random_state=None, n_jobs=None):
     n_jobs : int, default=None
         Fits that run at a time. They slow each other down: to compare ``fit_seconds`` and
         ``ms_per_sample`` leave it at None.
+    verbose : int or "auto", default="auto"
+        0 is silent; 1 says, after the first fits, how long the rest takes, and shows a bar. "auto"
+        does so where stderr is a terminal or a notebook, if it takes more than ten seconds.
 
     Returns
     -------
-    Bunch
-        names : list of str
-            In the order given.
-        scores : dict of str to ndarray of shape (n_estimators, n_splits)
-            ``accuracy``, ``macro_f1``, ``log_loss`` (nats) and ``calibration_error`` on the test
-            folds, ``fit_seconds``, ``ms_per_sample`` (milliseconds that ``predict`` takes for
-            the test fold, divided by its samples), and ``n_parameters`` and ``n_bytes`` (with
-            buffers) of the network that predicts; NaN where there is none.
-        table : dict of str to list
-            A row an estimator, for ``pandas.DataFrame(result.table)``: ``mean_...`` and ``std_...``
-            of all scores, and for the first four the mean difference ``diff_...`` to the first
-            row, its 95 % interval ``low_...`` to ``high_...`` and ``pvalue_...``, by
-            :func:`corrected_ttest`.
-        test_over_train : float
-            Mean ratio of the labelled samples' numbers in the folds.
+    Comparison
+        A row an estimator: its scores on each split, and a table of what they come to. It prints
+        as a table.
 
     Raises
     ------
@@ -101,120 +92,96 @@ def compare(estimators, X, y, *, cv=None, random_state=None, n_jobs=None):
     >>> result.table["estimator"], result.table["pvalue_accuracy"][0]
     (['plain', 'taught'], nan)
     """
-    named = list(estimators.items() if isinstance(estimators, Mapping) else estimators)
-    names = [name for name, _ in named]
-    if not names or len(set(names)) < len(names):
-        raise ValueError(f"estimators must have different names, and there must be one at least; "
-                         f"got {names}.")
-    for name, estimator in named:
-        refuse_bare_network(f"Estimator {name!r}", estimator)
-    y = one_label_each(y, "compare")
-    check_consistent_length(next(iter(X.values())) if isinstance(X, Mapping) else X, y)
+    named = named_pairs("estimators", estimators)
+    y = checked_labels(X, y, "compare")
     unequal = _unequal(dict(named))
     if unequal:
         warnings.warn("The comparison is not like for like: " + "; ".join(
             f"{name} is {', '.join(f'{v} for {k!r}' for k, v in values.items())}"
             for name, values in unequal.items()), stacklevel=2)
+    splits, ratio = seeded_splits(cv, y, random_state)
+    jobs = (score_on(estimator, X, y, *split) for _, estimator in named for split in splits)
+    n_fits = [fits_of(estimator) for _, estimator in named for _ in splits]
+    scores = run(jobs, n_fits, n_jobs, verbose)
+    return comparison_of([name for name, _ in named],
+                         [scores[i:i + len(splits)] for i in range(0, len(scores), len(splits))],
+                         ratio)
+
+
+# -------------------------------------------------------------------- the work
+
+def named_pairs(param, given):
+    """Return estimators as (name, estimator), if they can be told apart."""
+    named = list(given.items() if isinstance(given, Mapping) else given)
+    names = [name for name, _ in named]
+    if not names or len(set(names)) < len(names):
+        raise ValueError(f"{param} must have different names, and there must be one at least; got "
+                         f"{names}.")
+    for name, estimator in named:
+        refuse_bare_network(f"{param.capitalize()[:-1]} {name!r}", estimator)
+    return named
+
+
+def checked_labels(X, y, name):
+    """Return one label each of the samples of X."""
+    y = one_label_each(y, name)
+    check_consistent_length(next(iter(X.values())) if isinstance(X, Mapping) else X, y)
+    return y
+
+
+def seeded_splits(cv, y, random_state):
+    """Return (seed, training rows, test rows) of each split, and the ratio of tested to trained."""
     rng = check_random_state(random_state)
     splits, ratio = _splits(cv, y, rng)
-    seeds = [int(seed) for seed in rng.randint(np.iinfo(np.int32).max, size=len(splits))]
-    rows = Parallel(n_jobs=n_jobs)(
-        delayed(_score)(seeded_copy(estimator, seed), X, y, train, test)
-        for _, estimator in named for seed, (train, test) in zip(seeds, splits, strict=True))
-    scores = {metric: np.array([row[metric] for row in rows], dtype=float).reshape(len(named), -1)
-              for metric in (*METRICS, *COSTS)}
-    return Bunch(names=names, scores=scores, table=_table(names, scores, ratio),
-                 test_over_train=ratio)
+    seeds = rng.randint(np.iinfo(np.int32).max, size=len(splits))
+    return [(int(seed), *split) for seed, split in zip(seeds, splits, strict=True)], ratio
 
 
-def corrected_ttest(differences, test_over_train):
-    r"""Test whether a mean difference over the splits of a repeated cross-validation is zero.
-
-    .. math:: t = \frac{\bar d}{\sqrt{(1/J + n_{test}/n_{train})\,\hat\sigma^2}}
-
-    with J - 1 degrees of freedom [1]_. Splits share most of their training samples, so that their
-    differences vary less than those of independent experiments would; the second term makes up
-    for that, which the ordinary test (``test_over_train=0``) leaves out.
-
-    Parameters
-    ----------
-    differences : array-like of shape (n_splits,)
-        At least two.
-    test_over_train : float
-        Samples in a test fold, divided by those in a training fold.
-
-    Returns
-    -------
-    Bunch
-        ``statistic``, ``pvalue`` (two-sided; 1 where all differences are zero), ``low`` and
-        ``high``, the 95 % interval of the mean difference.
-
-    References
-    ----------
-    .. [1] Nadeau, Bengio. "Inference for the Generalization Error", Machine Learning 2003.
-
-    Examples
-    --------
-    >>> from cmkdlearn.model_selection import corrected_ttest
-    >>> d = [0.02, 0.01, 0.03, 0.02, 0.01]
-    >>> corrected_ttest(d, 0.25).pvalue > corrected_ttest(d, 0).pvalue
-    True
-    """
-    d = np.asarray(differences, dtype=float)
-    check_number("test_over_train", test_over_train, low=0)
-    if d.ndim != 1 or len(d) < 2:
-        raise ValueError(f"differences of at least two splits are needed; got shape {d.shape}.")
-    mean, df = d.mean(), len(d) - 1
-    error = np.sqrt((1 / len(d) + test_over_train) * d.var(ddof=1))
-    if error <= 1e-12 * np.abs(mean):  # all the same
-        statistic = np.sign(mean) * np.inf if mean else 0.0
-    else:
-        statistic = mean / error
-    half = student_t.ppf(0.975, df) * error
-    return Bunch(statistic=float(statistic), pvalue=float(2 * student_t.sf(abs(statistic), df)),
-                 low=float(mean - half), high=float(mean + half))
+def score_on(estimator, X, y, seed, train, test):
+    """Return the job of fitting an estimator on a split, from its seed, and scoring it."""
+    return delayed(_score)(seeded_copy(estimator, seed), X, y, train, test)
 
 
-def expected_calibration_error(y_true, y_proba, *, labels=None, n_bins=15):
-    r"""Expected calibration error of the winning class.
+def fits_of(estimator):
+    """Return how many fits one fit comes to, about: its own, and those of its teachers."""
+    if isinstance(estimator, Pipeline):
+        estimator = estimator[-1]
+    params = estimator.get_params() if hasattr(estimator, "get_params") else {}
+    parts = [part for name, part in params.items() if "__" not in name]
+    return 1 + sum(fits_of(part) for part in parts if hasattr(part, "fit")
+                   and not isinstance(part, (type, FrozenEstimator)))
 
-    .. math:: \sum_b \frac{|B_b|}{n} \,\big|\mathrm{acc}(B_b) - \mathrm{conf}(B_b)\big|
 
-    over bins of equal width of the winner's probability.
+def run(jobs, n_fits, n_jobs, verbose):
+    """Return what jobs return, in their order, and say soon how long the rest takes.
+
+    A worker's first job is long by all that it imports, so it is the job after these that tells;
+    or one so long that this does not matter.
 
     Parameters
     ----------
-    y_true : array-like of shape (n,)
-    y_proba : array-like of shape (n, n_classes)
-    labels : array-like of shape (n_classes,), default=None
-        The class of each column; None: those of ``y_true`` in order.
-    n_bins : int, default=15
-
-    Returns
-    -------
-    float
-        In [0, 1].
-
-    References
-    ----------
-    .. [1] Guo, Pleiss, Sun, Weinberger. "On Calibration of Modern Neural Networks", ICML 2017.
-
-    Examples
-    --------
-    >>> from cmkdlearn.model_selection import expected_calibration_error
-    >>> expected_calibration_error([0, 1], [[0.75, 0.25], [0.75, 0.25]])   # right half of the time
-    0.25
+    jobs : iterable of delayed calls
+        Each returns a dict with the "fit_seconds" of it.
+    n_fits : list of int
+        How many fits each job comes to.
+    n_jobs : int or None
+    verbose : int or "auto"
     """
-    check_number("n_bins", n_bins, low=1, integer=True)
-    y_true, p = column_or_1d(y_true), np.asarray(y_proba, dtype=float)
-    labels = np.unique(y_true) if labels is None else np.asarray(labels)
-    if p.shape != (len(y_true), len(labels)):
-        raise ValueError(f"y_proba must have shape ({len(y_true)}, {len(labels)}), a column a "
-                         f"class; it has {p.shape}.")
-    right, confidence = labels[p.argmax(axis=1)] == y_true, p.max(axis=1)
-    bins = np.clip(np.ceil(confidence * n_bins).astype(int) - 1, 0, n_bins - 1)
-    gaps = np.bincount(bins, weights=right - confidence, minlength=n_bins)
-    return float(np.abs(gaps).sum() / len(y_true))
+    if isinstance(verbose, str):
+        check_option("verbose", verbose, ["auto"])
+    results, workers, told = [], effective_n_jobs(n_jobs), False
+    with _progress.progress("Comparison", sum(n_fits), "fit", verbose) as bar:
+        for i, result in enumerate(Parallel(n_jobs=n_jobs, return_as="generator")(jobs)):
+            results.append(result)
+            bar.update(n_fits[i])
+            if told or bar.disable or i < workers and result["fit_seconds"] < _progress.PATIENCE:
+                continue
+            told = True
+            left = result["fit_seconds"] / n_fits[i] * sum(n_fits[i + 1:]) / workers
+            if verbose != "auto" or left > _progress.PATIENCE:
+                bar.write(f"Comparison: {sum(n_fits)} fits, those of teachers included, "
+                          f"{_progress.spelled(left)} left. verbose=0 is silent.", file=sys.stderr)
+    return results
 
 
 def _splits(cv, y, rng):
@@ -274,20 +241,6 @@ def _size(estimator):
     parameters, buffers = list(last.net_.module_.parameters()), last.net_.module_.buffers()
     return {"n_parameters": sum(part.numel() for part in parameters),
             "n_bytes": sum(part.nbytes for part in [*parameters, *buffers])}
-
-
-def _table(names, scores, ratio):
-    table = {"estimator": names}
-    for metric, values in scores.items():
-        table[f"mean_{metric}"] = values.mean(axis=1).tolist()
-        table[f"std_{metric}"] = values.std(axis=1, ddof=1).tolist()
-        if metric in METRICS:
-            first, nan = values[0], Bunch(low=np.nan, high=np.nan, pvalue=np.nan)
-            tests = [nan] + [corrected_ttest(row - first, ratio) for row in values[1:]]
-            table[f"diff_{metric}"] = (values - first).mean(axis=1).tolist()
-            for part in ("low", "high", "pvalue"):
-                table[f"{part}_{metric}"] = [test[part] for test in tests]
-    return table
 
 
 def _unequal(estimators):
