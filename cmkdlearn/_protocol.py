@@ -11,6 +11,7 @@ from collections.abc import Mapping
 
 import numpy as np
 import torch
+from joblib import Parallel, delayed
 from sklearn import get_config
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
@@ -287,3 +288,23 @@ def teaching_logits(name, teacher, X, y, classes):
         raise ValueError(f"Teacher {name!r} returned logits that are NaN or infinite. Look at the "
                          "scale of X, or leave it out.")
     return logits[:, columns]
+
+
+def out_of_fold_logits(name, teacher, X, y, classes, cv, modality=None, weight=None):
+    """Return what copies of a teacher say of the samples that each was not fitted on, float32."""
+    parts = folds(cv, y)
+    answers = Parallel()(  # n_jobs and backend: those of joblib.parallel_config, if there is one
+        delayed(_teach_others)(name, teacher, take(X, train), y[train],
+                               None if weight is None else weight[train],
+                               take(X, test), y[test], classes, modality)
+        for train, test in parts)
+    logits = np.empty((len(y), len(classes)), dtype=np.float32)
+    for (_, test), answer in zip(parts, answers, strict=True):
+        logits[test] = answer
+    return logits
+
+
+def _teach_others(name, teacher, X, y, weight, X_others, y_others, classes, modality):
+    """Fit a teacher, and let it speak about samples that it has not seen."""
+    fitted = fit_teacher(teacher, X, y, modality, weight)
+    return teaching_logits(name, fitted, X_others, y_others, classes)

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from joblib import Parallel, delayed
 from sklearn.frozen import FrozenEstimator
 from sklearn.utils import Bunch
 
@@ -18,9 +17,9 @@ from cmkdlearn._protocol import (
     as_teacher,
     class_columns,
     fit_teacher,
-    folds,
     labelled_part,
     needs_labels,
+    out_of_fold_logits,
     teaching_logits,
 )
 from cmkdlearn._validation import check_memory, check_number, check_option
@@ -29,7 +28,6 @@ from cmkdlearn.losses import LOSSES, Output, get_loss
 from cmkdlearn.nn.augment import mix
 from cmkdlearn.nn.data import TensorData
 from cmkdlearn.nn.features import with_feature_maps
-from cmkdlearn.nn.samples import take
 from cmkdlearn.students._view import View, check_modality, features_of, side_by_side
 from cmkdlearn.teachers._composition import TeacherComposition
 
@@ -429,22 +427,11 @@ class _Lesson:
 def _teach(lesson):
     """Fit a teacher on the labelled samples, and let it speak about all of them."""
     name, teacher, X, y, weight, classes, cv, modality = vars(lesson).values()
-    labelled = np.flatnonzero(labelled_mask(y))
     X_known, y_known, w_known = labelled_part(X, y, weight)
-    parts = [] if cv is None or isinstance(teacher, FrozenEstimator) else folds(cv, y_known)
+    unseen = None if cv is None or isinstance(teacher, FrozenEstimator) else \
+        out_of_fold_logits(name, teacher, X_known, y_known, classes, cv, modality, w_known)
     fitted = fit_teacher(teacher, X_known, y_known, modality, w_known)
     logits = teaching_logits(name, fitted, X, y, classes)
-    unseen = Parallel()(  # n_jobs and backend: those of joblib.parallel_config, if there is one
-        delayed(_teach_others)(name, teacher, take(X_known, train), y_known[train],
-                               None if weight is None else w_known[train],
-                               take(X_known, test), y_known[test], classes, modality)
-        for train, test in parts)
-    for (_, test), answers in zip(parts, unseen, strict=True):
-        logits[labelled[test]] = answers
+    if unseen is not None:
+        logits[labelled_mask(y)] = unseen
     return fitted, logits
-
-
-def _teach_others(name, teacher, X, y, weight, X_others, y_others, classes, modality):
-    """Fit a teacher, and let it speak about samples that it has not seen."""
-    fitted = fit_teacher(teacher, X, y, modality, weight)
-    return teaching_logits(name, fitted, X_others, y_others, classes)
