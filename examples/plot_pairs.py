@@ -40,7 +40,7 @@ results = {name: conditional_independence_test(teacher, X, y, modality=name, n_p
                                                random_state=0) for name in list(X)[1:]}
 for name, result in results.items():
     print(f"upper half {name}: the class explains {result.class_share:.0%} of what the teacher "
-          f"says, the student's half {result.statistic:.1%} of the rest, p = {result.pvalue:.3f}")
+          f"says, the student's half {result.statistic:z.1%} of the rest, p = {result.pvalue:.3f}")
 
 display = ConditionalIndependenceDisplay(results).plot()
 plt.show()

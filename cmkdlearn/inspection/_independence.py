@@ -67,11 +67,12 @@ def conditional_independence_test(teacher, X, y, *, modality=None, groups=None, 
         What else is given beside the class, such as the speaker: means are those of a class in a
         group, and pairs are exchanged within these.
     cv : int, cross-validation splitter or iterable, default=5
-        For a teacher that is not fitted. It has to test every labelled sample once.
+        For a teacher that is not fitted. It has to test every labelled sample once. An iterable, as
+        of folds by groups, yields the rows of training and test samples among those with a label.
     n_permutations : int, default=1000
         The p-value is ``1 / (n_permutations + 1)`` at least.
     random_state : int, RandomState or None, default=None
-        Of the permutations, and of a teacher that has none.
+        Of the permutations, and of a teacher that is not fitted and has none.
 
     Returns
     -------
@@ -93,6 +94,8 @@ def conditional_independence_test(teacher, X, y, *, modality=None, groups=None, 
     ValueError
         On a class (in a group) of one sample, which can be exchanged with none, or if the teacher
         or the modality is the same for all samples of a class.
+    TypeError
+        If the teacher is a network or no classifier, or the modality a ``Dataset``.
 
     Notes
     -----
@@ -102,12 +105,13 @@ def conditional_independence_test(teacher, X, y, *, modality=None, groups=None, 
     (and group). Samples of two classes count as half as near, so that what the student sees may
     mean something else in each class: a clear picture raises the logit of its own class.
 
-    Where samples of a class (and group) are exchangeable, the p-value is exact in any number of
-    them, whatever the regression can see. A large one is no proof: the regression may miss what
-    there is. ``alpha`` is chosen anew for every permutation; with means and kernel held, each costs
-    a matrix product and no fit.
+    Where samples of a class (and group) are exchangeable, the p-value is exact for any number of
+    samples, whatever the regression sees. A large one is no proof of independence: the samples may
+    be too few, or the regression may miss what there is. The penalty :math:`\alpha` is chosen anew
+    for every permutation, of seven; as the kernel stays, none takes a new fit, and each costs some
+    matrix products.
 
-    Time grows with the third power of the samples and memory with the second: a few thousand are
+    Time grows with the third power of the samples and memory with the second. A few thousand are
     enough.
 
     References
@@ -178,10 +182,9 @@ def _strata(codes, groups):
 def _check_sizes(strata, y):
     alone = y[np.bincount(strata)[strata] == 1].tolist()
     if alone:
-        raise ValueError(f"{len(alone)} samples are the only one of their class (in their group), "
-                         f"the first of class {alone[0]!r}: there is none to exchange them with. "
-                         "Leave them out (a label of -1, or None among strings), or take wider "
-                         "groups.")
+        raise ValueError(f"{len(alone)} of the samples, first one of class {alone[0]!r}, have no "
+                         "other of their class (in their group) to be exchanged with. Leave them "
+                         "out (a label of -1, or None among strings), or take wider groups.")
 
 
 def _table(X, modality):
@@ -322,9 +325,8 @@ class ConditionalIndependenceDisplay:
         for row, result in enumerate(self.results.values()):
             counts, edges = np.histogram(result.null_distribution, 20)
             ax.bar(edges[:-1], -0.8 * counts / counts.max(), np.diff(edges), bottom=row + 0.4,
-                   align="edge", color="0.7", label="exchanged pairs" if row == 0 else None)
-            ax.plot([result.statistic] * 2, [row - 0.4, row + 0.4], color="C0", linewidth=2,
-                    label="pairs as they are" if row == 0 else None)
+                   align="edge", color="0.7")
+            ax.plot([result.statistic] * 2, [row - 0.4, row + 0.4], color="C0", linewidth=2)
             ax.annotate(f"p = {result.pvalue:.2g}", (1.01, row), va="center",
                         xycoords=("axes fraction", "data"), fontsize="small")
         nulls = np.concatenate([result.null_distribution for result in self.results.values()])
@@ -333,8 +335,7 @@ class ConditionalIndependenceDisplay:
         ax.xaxis.set_major_formatter("{x:g}")
         ax.set(yticks=range(len(self.results)), yticklabels=list(self.results),
                ylim=(len(self.results) - 0.5, -0.5),
-               xlabel="share of the teacher's variance within the classes",
-               title="Do pairs hold more than the label?")
-        ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.3), ncols=2, frameon=False)
+               xlabel="predicted share of the teacher's variance within the classes",
+               title="Pairs as they are, and exchanged within the classes (grey)")
         self.ax_, self.figure_ = ax, ax.figure
         return self
