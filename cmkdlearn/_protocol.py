@@ -245,27 +245,6 @@ def folds(cv, y):
     return parts
 
 
-def out_of_fold_logits(name, teacher, X, y, weight, parts, classes, modality=None):
-    """Return what a teacher says of each sample when it was fitted without it, (n, n_classes).
-
-    ``parts`` are those of :func:`folds`.
-    """
-    answers = Parallel()(  # n_jobs and backend: those of joblib.parallel_config, if there is one
-        delayed(_fit_and_ask)(name, teacher, take(X, train), y[train],
-                              None if weight is None else weight[train],
-                              take(X, test), y[test], classes, modality)
-        for train, test in parts)
-    logits = np.empty((len(y), len(classes)), dtype=np.float32)
-    for (_, test), answer in zip(parts, answers, strict=True):
-        logits[test] = answer
-    return logits
-
-
-def _fit_and_ask(name, teacher, X, y, weight, X_others, y_others, classes, modality):
-    fitted = fit_teacher(teacher, X, y, modality, weight)
-    return teaching_logits(name, fitted, X_others, y_others, classes)
-
-
 def needs_labels(teacher):
     """Tell whether a teacher, fitted or not, has nothing to say without a label."""
     return getattr(teacher, "needs_labels_to_teach", False)
@@ -309,3 +288,23 @@ def teaching_logits(name, teacher, X, y, classes):
         raise ValueError(f"Teacher {name!r} returned logits that are NaN or infinite. Look at the "
                          "scale of X, or leave it out.")
     return logits[:, columns]
+
+
+def out_of_fold_logits(name, teacher, X, y, classes, cv, modality=None, weight=None):
+    """Return what copies of a teacher say of the samples that each was not fitted on, float32."""
+    parts = folds(cv, y)
+    answers = Parallel()(  # n_jobs and backend: those of joblib.parallel_config, if there is one
+        delayed(_teach_others)(name, teacher, take(X, train), y[train],
+                               None if weight is None else weight[train],
+                               take(X, test), y[test], classes, modality)
+        for train, test in parts)
+    logits = np.empty((len(y), len(classes)), dtype=np.float32)
+    for (_, test), answer in zip(parts, answers, strict=True):
+        logits[test] = answer
+    return logits
+
+
+def _teach_others(name, teacher, X, y, weight, X_others, y_others, classes, modality):
+    """Fit a teacher, and let it speak about samples that it has not seen."""
+    fitted = fit_teacher(teacher, X, y, modality, weight)
+    return teaching_logits(name, fitted, X_others, y_others, classes)

@@ -17,7 +17,6 @@ from cmkdlearn._protocol import (
     as_teacher,
     class_columns,
     fit_teacher,
-    folds,
     labelled_part,
     needs_labels,
     out_of_fold_logits,
@@ -428,12 +427,11 @@ class _Lesson:
 def _teach(lesson):
     """Fit a teacher on the labelled samples, and let it speak about all of them."""
     name, teacher, X, y, weight, classes, cv, modality = vars(lesson).values()
-    labelled = np.flatnonzero(labelled_mask(y))
     X_known, y_known, w_known = labelled_part(X, y, weight)
-    parts = [] if cv is None or isinstance(teacher, FrozenEstimator) else folds(cv, y_known)
+    unseen = None if cv is None or isinstance(teacher, FrozenEstimator) else \
+        out_of_fold_logits(name, teacher, X_known, y_known, classes, cv, modality, w_known)
     fitted = fit_teacher(teacher, X_known, y_known, modality, w_known)
     logits = teaching_logits(name, fitted, X, y, classes)
-    if parts:
-        logits[labelled] = out_of_fold_logits(name, teacher, X_known, y_known, w_known, parts,
-                                              classes, modality)
+    if unseen is not None:
+        logits[labelled_mask(y)] = unseen
     return fitted, logits

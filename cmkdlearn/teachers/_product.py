@@ -113,8 +113,7 @@ class ProductOfExperts(TeacherEnsemble):
         codes = np.searchsorted(self.classes_, y)
         share = np.bincount(codes, weight)
         self.class_prior_ = share / share.sum()
-        parts = folds(self.cv, y)
-        for train, _ in parts:
+        for train, _ in folds(self.cv, y):
             lost = np.setdiff1d(self.classes_, y[train])
             if len(lost):
                 raise ValueError(f"cv={self.cv!r} has a fold with all samples of the classes "
@@ -126,7 +125,8 @@ class ProductOfExperts(TeacherEnsemble):
             if isinstance(teacher, FrozenEstimator):
                 unseen = teaching_logits(name, fitted, X, y, self.classes_)
             else:
-                unseen = out_of_fold_logits(name, teacher, X, y, weight, parts, self.classes_)
+                unseen = out_of_fold_logits(name, teacher, X, y, self.classes_, self.cv,
+                                            weight=weight)
             self.teachers_.append(fitted)
             calibrations.append(_calibrate(unseen, codes, weight, np.log(self.class_prior_)))
         scales, self.prior_weights_ = np.array(calibrations).T
