@@ -26,7 +26,7 @@ from cmkdlearn.model_selection._comparison import comparison_of
 from cmkdlearn.preprocessing import ModalitySelector
 from cmkdlearn.selection import CCHSelector
 from cmkdlearn.students import MultiTeacherDistiller
-from cmkdlearn.teachers import UnimodalTeacher
+from cmkdlearn.teachers import ProductOfExperts, UnimodalTeacher
 
 rng = np.random.default_rng(0)
 y = np.arange(72) % 3
@@ -76,7 +76,8 @@ def result():
 def test_rows_are_those_of_compare(result):
     own, text, sound = (UnimodalTeacher(modality=name, **training) for name in X)
     methods = {"no teacher": [], "itself": [("self", own)], "text": [("text", text)], "sound": [("sound", sound)],
-               "all teachers": [("text", text), ("sound", sound)]}
+               "all teachers": [("text", text), ("sound", sound)],
+               "product": [("p", ProductOfExperts([("self", own), ("text", text), ("sound", sound)]))]}
     expected = compare({name: clone(student).set_params(teachers=teachers) for name, teachers in methods.items()},
                        X, y, cv=3, random_state=0)
     assert result.names == list(methods) and same(result.scores, expected.scores)
@@ -91,9 +92,14 @@ def test_teachers_of_ones_own_and_unlabelled_samples():
     given = compare_teachers(student, X, partly, teachers=[("bayes", bayes["text"])], cv=2, random_state=1)
     expected = compare({"plain": student, "taught": clone(student).set_params(teachers=[("bayes", bayes["text"])])},
                        X, partly, cv=2, random_state=1)
-    assert given.names == ["no teacher", "itself", "bayes"]
+    assert given.names == ["no teacher", "itself", "bayes", "product"]
     assert same(row(given, "no teacher"), row(expected, "plain"))
     assert same(row(given, "bayes"), row(expected, "taught"))
+
+
+def test_a_fitted_teacher_was_not_calibrated_on_what_it_has_not_seen():
+    fitted = FrozenEstimator(clone(bayes["text"]).fit(X, y))
+    assert "product" not in compare_teachers(student, X, y, teachers={"bayes": fitted}, cv=2, random_state=0).names
 
 
 def test_a_teachers_budget_is_the_students():
@@ -115,7 +121,7 @@ def test_a_teachers_budget_is_the_students():
 def test_who_always_picks_one_has_its_row(picked, chosen):
     given = compare_teachers(student, X, y, teachers=bayes, selector=Picks(pick=lambda seed: picked), cv=2,
                              random_state=0)
-    assert given.names[-2:] == ["all teachers", "selected"] and given.selected == [chosen] * 2
+    assert given.names[-2:] == ["product", "selected"] and given.selected == [chosen] * 2
     ours, theirs = row(given, "selected"), row(given, chosen)
     assert same(ours, theirs, but=["fit_seconds"]) and (ours["fit_seconds"] > theirs["fit_seconds"]).all()
 
@@ -284,7 +290,7 @@ def test_comparisons_hand_on_verbose(monkeypatch):
         compared(verbose=0)
         assert not stderr.getvalue()
         compared(verbose=1)
-        assert re.search(r"Comparison: (4|20) fits, .* left", stderr.getvalue())
+        assert re.search(r"Comparison: (4|60) fits, .* left", stderr.getvalue())
 
 
 def test_a_fit_counts_with_its_teachers():

@@ -20,10 +20,14 @@ tested.
 from functools import lru_cache
 
 import numpy as np
+from scipy.stats import sem, ttest_1samp
+from scipy.stats import t as student_t
 from sklearn.frozen import FrozenEstimator
 from sklearn.metrics import log_loss
 
-from benchmarks.evidence._pairs import PAIRS, draw
+from benchmarks.evidence._claims import Claim
+from benchmarks.evidence._pairs import PAIRS, REPORTED
+from benchmarks.evidence._pairs import draw as draw_samples
 from cmkdlearn.students import MultiTeacherDistiller
 from cmkdlearn.teachers import ProductOfExperts, UnimodalTeacher
 
@@ -75,7 +79,7 @@ def _budget(steps, n, batch):
 def _taught(pair, seed, steps, batch):
     """Return a pair's data and its teachers, fitted on what has labels: the same for both cells."""
     read, teacher, student, n = PAIRS[pair]
-    data = draw(read(), teacher, student, n, seed)
+    data = draw_samples(read(), teacher, student, n, seed)
     rng = np.random.default_rng([seed, 1])
     for part in (data.X_train, data.X_test):
         part["exchanged"] = rng.permutation(part[teacher])
@@ -84,8 +88,9 @@ def _taught(pair, seed, steps, batch):
     X = {name: part[known] for name, part in data.X_train.items()}
     training = {**TRAINING, **_budget(steps, data.n_labelled, batch)}
     teachers = {}
-    for name, modalities in {"teacher": [teacher], "joint": ["joint"], "product": [teacher, student],
-                             "itself": [student], "exchanged": ["exchanged", student]}.items():
+    read_by = {"teacher": [teacher], "joint": ["joint"], "product": [teacher, student],
+               "itself": [student], "exchanged": ["exchanged", student]}
+    for name, modalities in read_by.items():
         experts = [(one, UnimodalTeacher(modality=one, **training)) for one in modalities]
         chosen = experts[0][1] if name in ("teacher", "joint") else ProductOfExperts(experts)
         teachers[name] = chosen.set_params(random_state=1000 + seed).fit(X, data.y_train[known])
@@ -97,3 +102,65 @@ def _scores(model, data):
     p = np.clip(p, 1e-12, None) / p.sum(axis=1, keepdims=True)
     return {"accuracy": model.score(data.X_test, data.y_test),
             "nats": log_loss(data.y_test, p, labels=model.classes_)}
+
+
+def gains(results, method, given, over=BASELINE, pairs=REPORTED):
+    """Return the gains of a method, an array (pairs, seeds), in accuracy."""
+    return np.array([results.gain(f"{pair}, {given}", method, over) for pair in pairs])
+
+
+def clear(gains):
+    """Return which pairs' gains are clear of noise (Student's t at 5 %)."""
+    return ttest_1samp(gains, 0, axis=1).pvalue < 0.05
+
+
+def draw(results, figure):
+    """One point a pair that is reported, by method: its gain over labels alone."""
+    methods = [name for name in results.names(1) if name not in (BASELINE, "teacher")]
+    axes = figure.subplots(1, 2, sharey=True)
+    for ax, given in zip(axes, (ALONE, MORE), strict=True):
+        for i, method in enumerate(methods):
+            found = 100 * gains(results, method, given)
+            sure, mean = clear(found), found.mean(axis=1)
+            half = student_t.ppf(0.975, found.shape[1] - 1) * sem(found, axis=1)
+            x = i + np.linspace(-0.3, 0.3, len(mean))
+            ax.errorbar(x, mean, half, fmt="none", color=f"C{i}", alpha=0.3)
+            for rows, face in ((sure, f"C{i}"), (~sure, "white")):
+                ax.scatter(x[rows], mean[rows], 18, face, edgecolors=f"C{i}", zorder=3)
+            ax.annotate(f"{np.sum(sure & (mean > 0))} up\n{np.sum(sure & (mean < 0))} down",
+                        (i, 1), xycoords=("data", "axes fraction"), xytext=(0, -2), va="top",
+                        textcoords="offset points", ha="center", fontsize="small")
+        ax.axhline(0, color="grey", linewidth=1)
+        ax.set_xticks(range(len(methods)), [name.replace(", ", ",\n", 1) for name in methods],
+                      fontsize="small")
+        ax.set_title(f"{given} ({len(mean)} pairs; filled: clear of noise)", fontsize="medium")
+    axes[0].set_ylabel("gain over labels alone (points)")
+    low, high = axes[0].get_ylim()
+    axes[0].set_ylim(low, high + 0.15 * (high - low))  # the counts need some room
+
+
+def _claim(says, method, given, over=BASELINE, measured="", **more):
+    measured = measured or "a student taught so, less one of labels alone"
+    return Claim(says, "no table has it",
+                 lambda r: gains(r, method, given, over).mean(axis=1),
+                 f"{measured}; {given}, over the pairs that are reported", **more)
+
+
+CLAIMS = [
+    _claim("A product of calibrated experts teaches more than the labels, with unlabelled pairs.",
+           "product", MORE, headline=True),
+    _claim("Of that the other modality has its part.", "product", MORE, "itself", headline=True,
+           measured="the product of both less the student's own modality alone"),
+    _claim("One network that reads both modalities teaches as much.", "joint", MORE, "product",
+           measured="one teacher of both modalities less the product"),
+    _claim("The other modality's teacher alone, in small weight, helps with unlabelled pairs.",
+           "KD, α = 0.8, τ = 1", MORE),
+    _claim("The other modality's teacher alone, by λ = 1 and τ = 4, helps with unlabelled pairs.",
+           "KD, λ = 1, τ = 4", MORE),
+    _claim("Without unlabelled pairs, a product of experts helps.", "product", ALONE,
+           headline=True),
+    _claim("Without unlabelled pairs, distillation by λ = 1 and τ = 4 helps.", "KD, λ = 1, τ = 4",
+           ALONE, headline=True),
+    _claim("Without unlabelled pairs, a teacher in small weight helps.", "KD, α = 0.8, τ = 1",
+           ALONE),
+]

@@ -23,6 +23,7 @@ from cmkdlearn._validation import check_option
 from cmkdlearn.model_selection._comparison import comparison_of
 from cmkdlearn.model_selection._statistics import expected_calibration_error
 from cmkdlearn.nn.samples import take
+from cmkdlearn.teachers import ProductOfExperts
 from cmkdlearn.teachers._given import GivenTeacher
 
 # What a like-for-like comparison holds equal, besides all that begins with the prefixes
@@ -148,8 +149,11 @@ def fits_of(estimator):
         estimator = estimator[-1]
     params = estimator.get_params() if hasattr(estimator, "get_params") else {}
     parts = [part for name, part in params.items() if "__" not in name]
-    return 1 + sum(fits_of(part) for part in parts if hasattr(part, "fit")
-                   and not isinstance(part, (type, FrozenEstimator)))
+    each = sum(fits_of(part) for part in parts if hasattr(part, "fit")
+               and not isinstance(part, (type, FrozenEstimator)))
+    if isinstance(estimator, ProductOfExperts) and isinstance(estimator.cv, int):
+        each *= 1 + estimator.cv
+    return 1 + each
 
 
 def run(jobs, n_fits, n_jobs, verbose):

@@ -7,7 +7,7 @@ from joblib import delayed
 from sklearn.base import clone
 
 from cmkdlearn._bridge.routing import is_net_param
-from cmkdlearn._protocol import labelled_part, refuse_bare_network
+from cmkdlearn._protocol import is_fitted, labelled_part, needs_labels, refuse_bare_network
 from cmkdlearn._seeding import seeded_copy
 from cmkdlearn._validation import check_option
 from cmkdlearn.model_selection._compare import (
@@ -20,9 +20,10 @@ from cmkdlearn.model_selection._compare import (
 )
 from cmkdlearn.model_selection._comparison import comparison_of
 from cmkdlearn.nn.samples import take
-from cmkdlearn.teachers import UnimodalTeacher
+from cmkdlearn.teachers import ProductOfExperts, UnimodalTeacher
 
-ALONE, ITSELF, TOGETHER, SELECTED = "no teacher", "itself", "all teachers", "selected"
+ALONE, ITSELF, SELECTED = "no teacher", "itself", "selected"
+TOGETHER, PRODUCT = "all teachers", "product"
 # What of a student's parameters goes with its modality, and is no business of another one's teacher
 OF_MODALITY = ("module", "augmentation", "input_type")
 
@@ -38,6 +39,8 @@ def compare_teachers(student, X, y, *, teachers=None, selector=None, cv=None, ra
       of this size owes nothing to another modality;
     - a row a teacher, by its name;
     - "all teachers": taught by all of these, if there are several;
+    - "product": taught by a :class:`~cmkdlearn.teachers.ProductOfExperts` of all of these and of
+      itself, unless a teacher reads labels or is fitted already;
     - "selected": if a ``selector`` is given, taught by the one that it chooses in each training
       fold, or by none where it advises against all.
 
@@ -96,7 +99,7 @@ def compare_teachers(student, X, y, *, teachers=None, selector=None, cv=None, ra
     >>> student = MultiTeacherDistiller(modality="upper", max_epochs=2)
     >>> gains = compare_teachers(student, X, y[:300], cv=2, random_state=0)
     >>> gains.names
-    ['no teacher', 'itself', 'lower']
+    ['no teacher', 'itself', 'lower', 'product']
     >>> gains.summary().columns.tolist()
     ['accuracy', 'difference', 'low', 'high', 'pvalue', 'verdict']
     """
@@ -110,6 +113,9 @@ def compare_teachers(student, X, y, *, teachers=None, selector=None, cv=None, ra
             **{name: [(name, teacher)] for name, teacher in teachers.items()}}
     if len(teachers) > 1:
         rows[TOGETHER] = list(teachers.items())
+    if not any(needs_labels(teacher) or is_fitted(teacher) for teacher in teachers.values()):
+        experts = [*rows[ITSELF], *teachers.items()]
+        rows[PRODUCT] = [(PRODUCT, ProductOfExperts(experts))]
     students = [clone(student).set_params(teachers=taught_by) for taught_by in rows.values()]
     n_fits = [fits_of(taught) for taught in students]
     if selector is not None:
@@ -149,7 +155,7 @@ def _named_teachers(teachers, student, X):
                              "reads; add another one, or pass teachers={name: teacher}.")
     teachers = dict(named_pairs("teachers", teachers))
     for name in teachers:
-        if name in (ALONE, ITSELF, TOGETHER, SELECTED):
+        if name in (ALONE, ITSELF, TOGETHER, PRODUCT, SELECTED):
             raise ValueError(f"A teacher cannot be called {name!r}, as another row of the table "
                              "is. Choose another name.")
     return teachers

@@ -33,8 +33,9 @@ class TeacherComposition(_BaseComposition):
     def named_teachers_(self):
         """The fitted teachers by name."""
         check_is_fitted(self)
-        names = [name for name, _ in self.teachers]
-        return Bunch(**dict(zip(names, self.teachers_, strict=True)))
+        named = Bunch()  # not by keywords: one may be called "self"
+        named.update(zip([name for name, _ in self.teachers], self.teachers_, strict=True))
+        return named
 
     def _seeded_teachers(self):
         """Give the teachers that have no seed one each."""
