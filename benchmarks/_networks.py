@@ -1,6 +1,8 @@
-"""Networks that several benchmarks train."""
+"""Networks that several benchmarks train, and how students were taught before 0.1."""
 
 from torch import nn
+
+HINTON = {"lambda_kd": 1.0, "temperature": 4.0}  # what the evidence was measured with
 
 
 class SmallConvNet(nn.Module):

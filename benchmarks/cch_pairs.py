@@ -16,6 +16,7 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.model_selection import train_test_split
 
 from benchmarks import _report
+from benchmarks._networks import HINTON
 from cmkdlearn.nn.samples import take
 from cmkdlearn.selection import CRITERIA, CCHSelector
 from cmkdlearn.students import MultiTeacherDistiller
@@ -53,7 +54,7 @@ def run(X, y, seed, memory):
     gains = {}
     for teacher, student in permutations(X, 2):
         taught = MultiTeacherDistiller([("t", FrozenEstimator(teachers[teacher]))],
-                                       modality=student, **training).fit(known, y[train])
+                                       modality=student, **HINTON, **training).fit(known, y[train])
         gains[teacher, student] = taught.score(new, y[test]) - plain[student]
     evidence = {}
     for criterion in CRITERIA:

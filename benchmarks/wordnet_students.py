@@ -13,7 +13,7 @@ import numpy as np
 from joblib import Parallel, delayed
 from scipy.stats import t as student_t
 
-from benchmarks._networks import SmallConvNet
+from benchmarks._networks import HINTON, SmallConvNet
 from benchmarks._report import save
 from cmkdlearn.datasets import load_fashion_mini
 from cmkdlearn.embedding import ConSEEmbedder
@@ -59,7 +59,7 @@ def one(seed, labels, memory):
         if name.startswith("names") and labels != "all labels":
             continue  # such a teacher has nothing to say about an unlabelled image
         student = MultiTeacherDistiller(teachers(name, embedder, nouns), module=SmallConvNet,
-                                        memory=memory, random_state=seed, **TRAINING)
+                                        **HINTON, memory=memory, random_state=seed, **TRAINING)
         student.fit(fashion.X_train, y)
         results[name] = {"student": student.score(fashion.X_test, fashion.y_test)}
         if "T_x" in student.named_teachers_ and len(student.teachers_) == 1:

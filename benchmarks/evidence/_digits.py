@@ -8,7 +8,7 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.utils import Bunch
 
 from benchmarks._data import fsdd, mnist
-from benchmarks._networks import DigitNet
+from benchmarks._networks import HINTON, DigitNet
 from cmkdlearn.students import MultiTeacherDistiller, UCMKDStudent
 from cmkdlearn.teachers import UnimodalTeacher
 
@@ -75,4 +75,5 @@ def unpaired(name, teacher, settings):
 
 def paired(loss, teacher, settings):
     """Return a student that is shown pairs."""
-    return MultiTeacherDistiller([("theirs", teacher)], modality="mine", loss=loss, **settings)
+    return MultiTeacherDistiller([("theirs", teacher)], modality="mine", loss=loss, **HINTON,
+                                 **settings)

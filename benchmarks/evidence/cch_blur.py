@@ -12,6 +12,7 @@ from scipy.stats import spearmanr
 from sklearn.frozen import FrozenEstimator
 
 from benchmarks._data import mnist
+from benchmarks._networks import HINTON
 from benchmarks.evidence._claims import Claim
 from cmkdlearn.datasets import make_mnistm
 from cmkdlearn.nn.samples import take
@@ -46,7 +47,7 @@ def run(seed, settings, gamma, sigma):
     known, new = take(X, slice(n)), take(X, slice(n, None))
     training = {"max_epochs": settings["epochs"], "batch_size": 64, "random_state": seed}
     teacher = UnimodalTeacher(modality="digits", **training).fit(known, y[:n])
-    student = MultiTeacherDistiller(modality="photographs", **training)
+    student = MultiTeacherDistiller(modality="photographs", **HINTON, **training)
     scores = {"no teacher": {"accuracy": student.fit(known, y[:n]).score(new, y[n:])},
               "teacher": {"teacher": teacher.score(new, y[n:])}}
     student.set_params(teachers=[("teacher", FrozenEstimator(teacher))])

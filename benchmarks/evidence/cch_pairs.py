@@ -16,6 +16,7 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.model_selection import train_test_split
 
 from benchmarks._data import rosmap, uci_multiple_features
+from benchmarks._networks import HINTON
 from benchmarks.evidence import cch_blur
 from benchmarks.evidence._claims import Claim
 from benchmarks.evidence._results import Results
@@ -80,7 +81,7 @@ def run(seed, settings, data, noise):
     scores = {}
     for teacher, student in permutations(X, 2):
         taught = MultiTeacherDistiller([("t", FrozenEstimator(teachers[teacher]))],
-                                       modality=student, **training).fit(known, y[train])
+                                       modality=student, **HINTON, **training).fit(known, y[train])
         scores[f"{teacher} teaches {student}"] = {
             "gain": taught.score(new, y[test]) - plain[student],
             "gap": gaps[student][teacher_of(teacher)],

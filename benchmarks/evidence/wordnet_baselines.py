@@ -11,6 +11,7 @@ import tempfile
 
 import numpy as np
 
+from benchmarks._networks import HINTON
 from benchmarks.evidence._claims import Claim
 from benchmarks.evidence._images import ensemble, images, reader, training
 from cmkdlearn.students import FFKDDistiller, LFMEDistiller, MultiTeacherDistiller
@@ -35,7 +36,7 @@ def run(seed, settings, dataset):
     given = {**data.network, **training(settings, seed)}
     with tempfile.TemporaryDirectory() as memory:
         def taught(*teachers, loss="kd"):
-            return MultiTeacherDistiller(teachers, loss=loss, memory=memory, **given)
+            return MultiTeacherDistiller(teachers, loss=loss, memory=memory, **HINTON, **given)
 
         T_m, T_x = ensemble(data, settings, seed), reader(data, settings, seed)
         plain = UnimodalTeacher(**{**given, "max_epochs": settings["teacher_epochs"]})

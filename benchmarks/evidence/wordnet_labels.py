@@ -10,6 +10,7 @@ import tempfile
 import numpy as np
 from sklearn.base import clone
 
+from benchmarks._networks import HINTON
 from benchmarks.evidence._claims import Claim
 from benchmarks.evidence._images import images, reader, training, without_labels
 from cmkdlearn.students import MultiTeacherDistiller
@@ -35,7 +36,7 @@ def run(seed, settings, dataset, share):
     data, scores = images(dataset, settings), {}
     y = without_labels(data.y_train, share, np.random.default_rng(seed))
     labelled = np.array([label is not None for label in y])
-    student = MultiTeacherDistiller(**data.network, **training(settings, seed))
+    student = MultiTeacherDistiller(**HINTON, **data.network, **training(settings, seed))
     steps = settings["epochs"] * -(-len(y) // 64)
     alone = clone(student).set_params(max_epochs=round(steps / -(-labelled.sum() // 64)))
     alone.fit(data.X_train[labelled], y[labelled].astype(str))

@@ -10,6 +10,7 @@ import tempfile
 
 import numpy as np
 
+from benchmarks._networks import HINTON
 from benchmarks.evidence._claims import Claim
 from benchmarks.evidence._images import ensemble, images, reader, training
 from cmkdlearn.inspection import modality_attribution
@@ -46,7 +47,7 @@ def run(seed, settings, dataset):
     data, scores = images(dataset, settings), {}
     with tempfile.TemporaryDirectory() as memory:
         def taught(*teachers):
-            student = MultiTeacherDistiller(teachers, memory=memory, **data.network,
+            student = MultiTeacherDistiller(teachers, memory=memory, **HINTON, **data.network,
                                             **training(settings, seed))
             return student.fit(data.X_train, data.y_train)
 
