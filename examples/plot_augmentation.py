@@ -63,7 +63,8 @@ for seed in range(5):
     teacher = FrozenEstimator(teacher.fit(X_train, y_train))
     scores.append([teacher.score(X_test, y_test)] + [
         MultiTeacherDistiller([] if view is None else [("teacher", teacher)], module__width=4, max_epochs=40,
-                              augmentation=WeakAugmentation(flip=0), random_state=seed, **training, **(view or {}))
+                              lambda_kd=1, temperature=4, augmentation=WeakAugmentation(flip=0),
+                              random_state=seed, **training, **(view or {}))
         .fit(X_train, y_train).score(X_test, y_test) for view in views.values()])
 
 names = ["teacher", *views]

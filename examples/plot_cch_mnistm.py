@@ -77,7 +77,7 @@ _ = CCHDisplay.from_estimator(selector)
 accuracy, gain = np.empty((2, len(SIGMAS), len(SEEDS)))
 for seed in SEEDS:
     X_few, y_few = take(known, few[seed]), y_known[few[seed]]
-    student = MultiTeacherDistiller(modality="photographs", random_state=seed, **training)
+    student = MultiTeacherDistiller(modality="photographs", lambda_kd=1, temperature=4, random_state=seed, **training)
     plain = student.fit(X_few, y_few).score(new, y_new)
     print(f"seed {seed}: without a teacher {plain:.3f}")
     for i, sigma in enumerate(SIGMAS):

@@ -54,7 +54,7 @@ scale = {"rkd": 0.1, "dkd": 0.25, "rld": 0.25, "crd": 0.5, "zscore": 9.0}
 
 def student(loss, teachers):
     return MultiTeacherDistiller(teachers, module=ConvNet, module__width=8, loss=loss, lr=1e-2,
-                                 batch_size=32, max_epochs=16, lambda_kd=scale.get(loss, 1.0))
+                                 batch_size=32, max_epochs=16, lambda_kd=scale.get(loss, 1.0), temperature=4.0)
 
 
 losses = {name: name for name in LOSSES}

@@ -71,7 +71,7 @@ for seed in range(3):
     few = np.where(np.random.default_rng(seed).random(len(labels)) < 1 / 5, labels, -1)
     for name, teachers in (("no teacher", []), ("taught", [("reader", teacher)])):
         student = MultiTeacherDistiller(teachers, module=SmallConvNet, max_epochs=20, batch_size=32,
-                                        random_state=seed)
+                                        alpha=0.2, random_state=seed)
         accuracy[name].append(student.fit(grey, few).score(X_test, y_test))
 
 figure, ax = plt.subplots(figsize=(5, 3), layout="constrained")

@@ -80,8 +80,8 @@ from cmkdlearn.students import MultiTeacherDistiller
 training = {"modality": "coarse", "max_epochs": 30}
 result = compare({
     "no teacher": MultiTeacherDistiller(**training),
-    "network": MultiTeacherDistiller([("network", teacher)], **training),
-    "its logits": MultiTeacherDistiller([("logits", written_down)], **training),
+    "network": MultiTeacherDistiller([("network", teacher)], alpha=0.2, **training),
+    "its logits": MultiTeacherDistiller([("logits", written_down)], alpha=0.2, **training),
 }, X, partly, random_state=0)
 for name, accuracy in zip(result.names, result.table["mean_accuracy"], strict=True):
     print(f"{name:11} {accuracy:.3f}")

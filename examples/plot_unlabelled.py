@@ -37,7 +37,7 @@ for n_labelled in counts:
             known = np.random.default_rng(seed).permutation(len(y))[:n_labelled]
             partly = np.full(len(y), None, dtype=object)
             partly[known] = y[known]
-            student = MultiTeacherDistiller(teachers, input_type="table", random_state=seed)
+            student = MultiTeacherDistiller(teachers, input_type="table", alpha=0.2, random_state=seed)
             runs.append(student.fit(X, partly).score(X_test, y_test))
         scores[name].append(runs)
     print(f"{n_labelled:5} labels: " + ", ".join(f"{name} {np.mean(runs[-1]):.3f}"

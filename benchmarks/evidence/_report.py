@@ -29,6 +29,8 @@ def report():
                 if claim.headline:
                     headlines.append(claims[-1])
             sections.append(_section(experiment, name, scale))
+            if hasattr(experiment, "words"):
+                (OUT / f"{name}-{scale}-words.inc").write_text(experiment.words(results))
             if hasattr(experiment, "draw"):
                 _figure(experiment, results, OUT / f"{name}-{scale}.png")
     (OUT / "claims.inc").write_text(list_table(
