@@ -149,8 +149,8 @@ def words(results):
                 f"{np.sum(sure & (mean < 0))})")
     return (
         "When does distillation help, by how much, and by which call? Measured on "
-        f"{len(REPORTED)} pairs of real modalities that had no part in choosing the method, with 150 "
-        f"to 300 labels and {len(results.seeds)} seeds, as the mean gain over labels alone:\n\n"
+        f"{len(REPORTED)} pairs of real modalities that had no part in choosing the method, with "
+        f"150 to 300 labels and {len(results.seeds)} seeds, as the mean gain over labels alone:\n\n"
         "- Where there are pairs without a label: "
         f"{counted('product', MORE)}, by a :class:`~cmkdlearn.teachers.ProductOfExperts` of the "
         "teacher and the student's own modality and ``alpha=0.2``; without the other modality the "
