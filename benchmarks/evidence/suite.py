@@ -117,7 +117,8 @@ def clear(gains):
 
 def draw(results, figure):
     """One point a pair that is reported, by method: its gain over labels alone."""
-    methods = [name for name in results.names(1) if name not in (BASELINE, "teacher")]
+    methods = [name for name in results.names(1) if name not in (BASELINE, "teacher", "product")]
+    methods.append("product")
     axes = figure.subplots(1, 2, sharey=True)
     for ax, given in zip(axes, (ALONE, MORE), strict=True):
         for i, method in enumerate(methods):
@@ -132,7 +133,7 @@ def draw(results, figure):
                         (i, 1), xycoords=("data", "axes fraction"), xytext=(0, -2), va="top",
                         textcoords="offset points", ha="center", fontsize="small")
         ax.axhline(0, color="grey", linewidth=1)
-        ax.set_xticks(range(len(methods)), [name.replace(", ", ",\n", 1) for name in methods],
+        ax.set_xticks(range(len(methods)), [name.replace(", ", ",\n") for name in methods],
                       fontsize="small")
         ax.set_title(f"{given} ({len(mean)} pairs; filled: clear of noise)", fontsize="medium")
     axes[0].set_ylabel("gain over labels alone (points)")
