@@ -23,7 +23,6 @@ from cmkdlearn.teachers import UnimodalTeacher
 
 VIEWS = {"fac": "profile correlations", "fou": "Fourier coefficients", "kar": "Karhunen-Loève",
          "mor": "morphology", "pix": "pixel averages", "zer": "Zernike moments"}
-MI_ESTIMATOR = {"calibrated": "auto"}  # both are the default; the others were asked by "ksg"
 N_TRAIN, SEEDS, EPOCHS, LR = 200, 10, 30, 3e-3
 
 
@@ -60,7 +59,6 @@ def run(X, y, seed, memory):
     for criterion in CRITERIA:
         for student in X:
             selector = CCHSelector(student=student, criterion=criterion, n_repeats=2,
-                                   mi_estimator=MI_ESTIMATOR.get(criterion, "ksg"),
                                    network=UnimodalTeacher(max_epochs=EPOCHS, batch_size=128, lr=LR,
                                                            device="cpu"),
                                    random_state=seed, memory=memory).fit(known, y[train])
