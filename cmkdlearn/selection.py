@@ -68,7 +68,8 @@ class Verdict(NamedTuple):
     Notes
     -----
     "yes" says that the hypothesis expects a gain, and that the data suffice to say so. Whether
-    there is one, a comparison tells. "not ruled out" says no more than that: zero is as possible.
+    there is one, a comparison tells. "not ruled out" says no more than that: the gap may be zero or
+    less.
 
     Examples
     --------
@@ -101,13 +102,17 @@ class Verdict(NamedTuple):
 
 @dataclass
 class Pair:
-    """A teacher's and a student's representations of the same samples, and their labels."""
+    """A teacher's and a student's representations of the same samples, and their labels.
+
+    ``mi(x, y)`` is an estimate, or a row of it and the samples' influence (``with_influence``), of
+    which criteria make sums and differences.
+    """
 
     mi: Callable
     z_t: np.ndarray
     z_s: np.ndarray
     y: np.ndarray
-    student_label: float
+    student_label: np.ndarray
     rng: np.random.Generator
 
     @cached_property
