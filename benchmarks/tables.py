@@ -190,8 +190,8 @@ def cch_calibration():
                f"{found['held']} of {report['draws_of_intervals']}"]
               for found in report["intervals"]]
     return _csv_table(head, rows) + (
-        "\nMean and range over six kinds of classes, of true gaps of 0 and 0.4 nats. Zero is out of "
-        "place by " + ", ".join(f"{sum(found) / len(found):.2f} ({rule})"
+        "\nMean and range over six kinds of classes, of true gaps of 0 and 0.4 nats. Zero is out "
+        "of place by " + ", ".join(f"{sum(found) / len(found):.2f} ({rule})"
                                 for rule, found in off.items())
         + " nats on average.\n\n") \
         + _csv_table(["data", "rule", "half-width, in standard deviations", "held the mean"],
