@@ -165,6 +165,40 @@ def cch_pairs():
         f"``benchmarks/cch_pairs.py`` on {report['device']}.\n")
 
 
+def cch_calibration():
+    """Where each rule's zero is, by columns and samples, and what its intervals are worth."""
+    report = _read("cch_calibration")
+    cells = report["zeros"]
+    rules = list(dict.fromkeys(cell["rule"] for cell in cells))
+    rows, off = [], {rule: [] for rule in rules}
+    for columns, n in dict.fromkeys((cell["columns"], cell["n"]) for cell in cells):
+        row = [columns, f"{n:,}"]
+        for rule in rules:
+            at = {gap: [sum(draw[0] for draw in cell["draws"]) / len(cell["draws"])
+                        for cell in cells if (cell["columns"], cell["n"], cell["rule"],
+                                              cell["gap"]) == (columns, n, rule, gap)]
+                  for gap in (0.0, 0.4)}
+            mean = sum(at[0.0]) / len(at[0.0])
+            off[rule] += map(abs, at[0.0])
+            row += [f"{mean:+.2f} [{min(at[0.0]):+.2f}, {max(at[0.0]):+.2f}]",
+                    f"{sum(value > 0 for value in at[0.4])} of {len(at[0.4])}"]
+        rows.append(row)
+    head = ["columns", "samples", *(
+        text for rule in rules for text in (f"{rule}: gap 0 found as", "gap 0.4 found positive"))]
+    widths = [[f"{found['kind']}, {found['classes']} classes, {found['columns']} columns, "
+               f"{found['n']} samples", found["rule"], f"{found['half_width_in_sd']:.1f}",
+               f"{found['held']} of {report['draws_of_intervals']}"]
+              for found in report["intervals"]]
+    return _csv_table(head, rows) + (
+        "\nMean and range over six kinds of classes, of true gaps of 0 and 0.4 nats. Zero is out "
+        "of place by " + ", ".join(f"{sum(found) / len(found):.2f} ({rule})"
+                                for rule, found in off.items())
+        + " nats on average.\n\n") \
+        + _csv_table(["data", "rule", "half-width, in standard deviations", "held the mean"],
+                     widths) + (
+        f"\nMeasured by ``benchmarks/cch_calibration.py`` on {report['device']}.\n")
+
+
 def information():
     report = _read("information")
     tasks = {part: report[part] for part in ("tuning", "held_out")}
@@ -265,7 +299,7 @@ def _csv_table(head, rows):
 
 def main():
     for table in (wordnet_students, speed, floors, growth, unpaired_speed,
-                  cch_pairs, information, toy_sets, mutation):
+                  cch_pairs, cch_calibration, information, toy_sets, mutation):
         (FOLDER / f"{table.__name__}.inc").write_text(table())
 
 

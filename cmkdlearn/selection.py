@@ -8,11 +8,13 @@ from typing import NamedTuple
 import numpy as np
 from joblib import Parallel, delayed
 from scipy.sparse import issparse
+from scipy.special import log_softmax, logsumexp
+from scipy.stats import t as student_t
 from sklearn.base import BaseEstimator, clone, is_regressor
 from sklearn.decomposition import PCA
 from sklearn.model_selection import KFold, StratifiedKFold
 from sklearn.preprocessing import FunctionTransformer
-from sklearn.utils import check_array, check_random_state, column_or_1d, get_tags
+from sklearn.utils import Bunch, check_array, check_random_state, column_or_1d, get_tags
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import type_of_target
 from sklearn.utils.validation import (
@@ -27,7 +29,9 @@ from cmkdlearn._labels import encode_labels, label_codes, one_label_each
 from cmkdlearn._protocol import as_teacher, refuse_bare_network
 from cmkdlearn._seeding import seeded_copy
 from cmkdlearn._validation import check_memory, check_number, check_option
-from cmkdlearn.information import mutual_information
+from cmkdlearn.information._base import with_influence
+from cmkdlearn.information._gaussian import LARGEST_CLASS, log_posteriors
+from cmkdlearn.information._ksg import normal_scores
 from cmkdlearn.model_selection import corrected_ttest
 from cmkdlearn.nn.samples import (
     check_same_order,
@@ -40,6 +44,15 @@ from cmkdlearn.teachers import UnimodalTeacher
 __all__ = ["CRITERIA", "CCHSelector", "Verdict"]
 
 N_SHUFFLES = 3
+TRUST = np.linspace(0, 1, 11)  # exponents of what discriminants say
+
+
+ADVICE = {
+    "yes": "Distil, and compare with a student that has no teacher.",
+    "not ruled out": "Try it where a try is cheap; more samples would tell.",
+    "leans no": "Go on without this teacher, or collect more samples.",
+    "no": "Go on without this teacher.",
+}
 
 
 class Verdict(NamedTuple):
@@ -47,10 +60,25 @@ class Verdict(NamedTuple):
 
     Attributes
     ----------
-    answer : {"yes", "no", "undecided"}
-        Undecided where the 95 % interval of the evidence holds zero.
+    answer : {"yes", "not ruled out", "leans no", "no"}
+        The evidence's sign. The first and the last: its 95 % interval is clear of zero.
     confidence : float
-        Of the evidence's sign, in [0.5, 1]: one minus the one-sided p-value.
+        Of that sign, in [0.5, 1]: one minus the one-sided p-value.
+
+    Notes
+    -----
+    "yes" says that the hypothesis expects a gain, and that the data suffice to say so. Whether
+    there is one, a comparison tells. "not ruled out" says no more than that: the gap may be zero or
+    less.
+
+    Examples
+    --------
+    >>> from cmkdlearn.selection import Verdict
+    >>> verdict = Verdict("leans no", 0.8)
+    >>> str(verdict)
+    'leans no, 80 % sure of the sign'
+    >>> verdict.advice
+    'Go on without this teacher, or collect more samples.'
     """
 
     answer: str
@@ -59,18 +87,32 @@ class Verdict(NamedTuple):
     def __bool__(self):
         return self.answer == "yes"
 
+    def __str__(self):
+        clear = self.answer in ("yes", "no")
+        return self.answer if clear else f"{self.answer}, {100 * self.confidence:.0f} % sure of " \
+            "the sign"
+
+    @property
+    def advice(self):
+        """What to do, in a sentence."""
+        return ADVICE[self.answer]
+
 
 # ---------------------------------------------------------------- criteria
 
 @dataclass
 class Pair:
-    """A teacher's and a student's representations of the same samples, and their labels."""
+    """A teacher's and a student's representations of the same samples, and their labels.
+
+    ``mi(x, y)`` is an estimate, or a row of it and the samples' influence (``with_influence``), of
+    which criteria make sums and differences.
+    """
 
     mi: Callable
     z_t: np.ndarray
     z_s: np.ndarray
     y: np.ndarray
-    student_label: float
+    student_label: np.ndarray
     rng: np.random.Generator
 
     @cached_property
@@ -78,12 +120,16 @@ class Pair:
         """I(h_T; h_S)."""
         return self.mi(self.z_t, self.z_s)
 
-    def shuffled(self):
-        """Return the teacher's representations, exchanged at random within each class."""
+    def order(self):
+        """Return a random order of the samples that leaves each its class."""
         order = np.arange(len(self.y))
         for k in np.unique(self.y):
             order[self.y == k] = self.rng.permutation(order[self.y == k])
-        return self.z_t[order]
+        return order
+
+    def shuffled(self):
+        """Return the teacher's representations, exchanged at random within each class."""
+        return self.z_t[self.order()]
 
 
 def cch(pair):
@@ -123,10 +169,65 @@ def permutation(pair):
     sample size and dimensions: biases that differ between I(h_T; h_S) and I(h_S; Y) cancel.
     """
     null = [pair.mi(pair.shuffled(), pair.z_s) for _ in range(N_SHUFFLES)]
-    return pair.teacher_student - np.mean(null)
+    return pair.teacher_student - np.mean(null, axis=0)
 
 
-CRITERIA = {rule.__name__: rule for rule in (cch, teacher_label, conditional, permutation)}
+def calibrated(pair):
+    """I(h_T; h_S | Y) - I(h_S; Y | h_T), the MI gap again, of terms whose zeros are in place.
+
+    By the chain rule it is I(h_T; h_S) - I(h_S; Y). But those two are large, of other dimensions,
+    and fall short by more than they differ. Here the first term is what they share within the
+    classes, less the same where h_T is shuffled within these. The second is how much better the
+    labels are told with h_S than by h_T alone, from discriminants that are held out, and as if
+    both were independent given Y, so that what h_T lacks is no matter of dimensions.
+    """
+    return within_classes(pair) - told_by_the_student(pair)
+
+
+def within_classes(pair):
+    """I(h_T; h_S | Y), less what the estimator finds where there is nothing."""
+    z_t, z_s = pair.z_t.copy(), pair.z_s.copy()
+    for k in np.unique(pair.y):
+        for z in (z_t, z_s):
+            z[pair.y == k] = normal_scores(z[pair.y == k])
+    null = [pair.mi(z_t[pair.order()], z_s) for _ in range(N_SHUFFLES)]
+    return pair.mi(z_t, z_s) - np.mean(null, axis=0)
+
+
+def told_by_the_student(pair):
+    """I(h_S; Y | h_T) as if h_T and h_S were independent given Y, and the samples' influence."""
+    y = np.unique(pair.y, return_inverse=True)[1]
+    log_prior = np.log(np.bincount(y) / len(y))
+    log_t, log_s = (_log_posteriors(z, y, log_prior, pair.rng) for z in (pair.z_t, pair.z_s))
+    joint = [logsumexp(log_t[pair.order()] + log_s - log_prior, axis=1) for _ in range(N_SHUFFLES)]
+    values = log_s[np.arange(len(y)), y] - log_prior[y] - np.mean(joint, axis=0)
+    return np.r_[values.mean(), values - values.mean()]
+
+
+def _log_posteriors(z, y, log_prior, rng):
+    """Return log p(y | z), no surer than it proves to be.
+
+    A class of one sample cannot be held out, and nothing is known of it.
+    """
+    own, sizes = (np.arange(len(y)), y), np.bincount(y)
+    _check_largest(sizes.max())
+    known, log_ratio = sizes[y] > 1, np.zeros((len(y), len(sizes)))
+    if np.count_nonzero(sizes > 1) > 1:
+        codes = np.unique(y[known], return_inverse=True)[1]
+        log_ratio[np.ix_(known, sizes > 1)] = log_posteriors(
+            normal_scores(z[known]), codes, int(rng.integers(2**31))) - log_prior[sizes > 1]
+    tempered = [log_softmax(log_prior + trust * log_ratio, axis=1) for trust in TRUST]
+    return max(tempered, key=lambda log_p: log_p[own].mean())
+
+
+def _check_largest(size):
+    if size < LARGEST_CLASS:
+        raise ValueError(f'criterion="calibrated" needs {LARGEST_CLASS} samples of some class in '
+                         f'each fold; the largest has {size}. Use criterion="cch".')
+
+
+CRITERIA = {rule.__name__: rule
+            for rule in (calibrated, cch, teacher_label, conditional, permutation)}
 
 
 # ---------------------------------------------------------------- the selector
@@ -162,11 +263,19 @@ class CCHSelector(BaseEstimator):
         Representations of more dimensions are reduced to their first principal components, since
         estimates get worse with every dimension. None: never.
     mi_estimator : str or callable, default="ksg"
-        As for :func:`~cmkdlearn.information.mutual_information`. The paper's is "lmi".
-    criterion : {"cch", "teacher_label", "conditional", "permutation"}, default="cch"
+        As for :func:`~cmkdlearn.information.mutual_information`. The paper's is "lmi"; "auto" sees
+        more in many columns, and says "yes" more often.
+    criterion : {"auto", "calibrated", "cch", "teacher_label", "conditional", "permutation"}, \
+            default="auto"
         What counts as evidence for a teacher, in nats:
 
-        - "cch": :math:`I(h_T; h_S) - I(h_S; Y)`, the paper's rule;
+        - "auto": "calibrated" for labels, "cch" for continuous ``y`` and where no class has four
+          samples in a fold;
+        - "calibrated": the paper's rule with its zero in place, as :math:`I(h_T; h_S | Y)` above
+          that of teachers shuffled within the classes, less :math:`I(h_S; Y | h_T)` by
+          discriminants that are held out; for labels;
+        - "cch": the paper's rule as it is printed, :math:`I(h_T; h_S) - I(h_S; Y)` of plain
+          estimates, where zero is out of place by the difference of their errors;
         - "teacher_label": :math:`I(h_T; Y) - I(h_S; Y)`, the stronger modality teaches;
         - "conditional": :math:`I(h_T; Y | h_S)`, what the teacher adds about the labels;
         - "permutation": :math:`I(h_T; h_S)` minus what is left of it when :math:`h_T` is shuffled
@@ -198,15 +307,17 @@ class CCHSelector(BaseEstimator):
         Their difference. An estimate may be negative; it is reported as it is.
     mi_gap_interval_ : dict of str to (float, float)
         Its 95 % interval.
+    criterion_ : str
+        The criterion that "auto" stands for.
     evidence_, evidence_interval_ : dict
-        The same of the ``criterion``; for "cch" it is the gap.
+        The same of the criterion; for "cch" it is the gap.
     ranking_ : list of str
         The teachers, from the most evidence to the least.
     best_teacher_ : str
         The first of them.
     worthwhile_ : dict of str to Verdict
-        "yes" or "no" where the interval of the evidence is clear of zero, else "undecided", with
-        the confidence in the sign. A verdict is true only if it is "yes".
+        "yes" or "no" where the interval of the evidence is clear of zero, else "not ruled out" or
+        "leans no", with the confidence in the sign. A verdict is true only if it is "yes".
     networks_ : dict of str to fitted network
         Of each modality, fitted on all samples: what ``score`` represents new samples by.
     distiller_ : fitted distiller
@@ -216,11 +327,12 @@ class CCHSelector(BaseEstimator):
 
     Notes
     -----
-    Folds of different repeats share samples. The interval allows for that as
-    :func:`~cmkdlearn.model_selection.corrected_ttest` does: more repeats narrow it only so far.
-
-    It covers what chance does to the estimates, not their bias, and not whether the hypothesis
-    holds for the data at hand: see the user guide for how often it did.
+    An interval says how far the evidence would move with other samples, by the influence of each,
+    and what the cuts and seeds do to it. Of estimators that return one number it is that of the
+    folds, as :func:`~cmkdlearn.model_selection.corrected_ttest` has it, and much wider. It is not
+    about the estimates' bias, which "calibrated" takes off the zero and not off other values, and
+    not about whether the hypothesis holds for the data at hand: see the user guide for how often
+    it did.
 
     References
     ----------
@@ -238,13 +350,15 @@ class CCHSelector(BaseEstimator):
     >>> selector = CCHSelector(student="upper", n_repeats=2, random_state=0).fit(X, y[:600])
     >>> selector.ranking_
     ['lower', 'noise']
-    >>> selector.worthwhile_["noise"].answer
-    'no'
+    >>> print(selector.worthwhile_["noise"])
+    no
+    >>> selector.summary().loc["noise", "advice"]
+    'Go on without this teacher.'
     """
 
     def __init__(self, *, student, teacher=None, modalities=None, network=None,
                  representation="cross-fit", n_components=8, mi_estimator="ksg",
-                 criterion="cch", n_repeats=5, cv=2, distiller=None, memory=None, n_jobs=None,
+                 criterion="auto", n_repeats=5, cv=2, distiller=None, memory=None, n_jobs=None,
                  random_state=None):
         self.student = student
         self.teacher = teacher
@@ -286,11 +400,13 @@ class CCHSelector(BaseEstimator):
         y = self._targets(X, y)
         rng = check_random_state(self.random_state)
         represent = check_memory(self.memory).cache(_represent)
-        evidence = Parallel(n_jobs=self.n_jobs)(
+        folds = list(self._folds(y, rng))
+        found = Parallel(n_jobs=self.n_jobs)(
             delayed(_assess)(self, represent, X, y, train, test, teachers, seed, offsets)
-            for train, test, seed in self._folds(y, rng))
-        self._judge(teachers, *(np.array(part, dtype=float)
-                                for part in zip(*evidence, strict=True)))
+            for train, test, seed in folds)
+        student_label, teacher_student, evidence = zip(*found, strict=True)
+        self._judge(teachers, student_label, teacher_student, evidence,
+                    [test for _, test, _ in folds])
         labels = y if self._continuous else self.classes_[y]
         if self.representation == "cross-fit":
             seed = _draw(rng)
@@ -310,7 +426,7 @@ class CCHSelector(BaseEstimator):
     def _check_params(self):
         refuse_bare_network("network", self.network)
         check_option("representation", self.representation, ["cross-fit", "prefit"])
-        check_option("criterion", self.criterion, CRITERIA)
+        check_option("criterion", self.criterion, ["auto", *CRITERIA])
         check_number("n_repeats", self.n_repeats, low=2, integer=True)
         check_number("cv", self.cv, low=2, integer=True)
         if self.n_components is not None:
@@ -380,9 +496,12 @@ class CCHSelector(BaseEstimator):
             self._continuous = type_of_target(y, input_name="y").startswith("continuous")
         else:
             self._continuous = is_regressor(self._network())
+        self.criterion_ = self.criterion
         if self._continuous:
-            if self.criterion == "permutation":
-                raise ValueError('criterion="permutation" shuffles within classes, but y is '
+            if self.criterion == "auto":
+                self.criterion_ = "cch"
+            if self.criterion in ("permutation", "calibrated"):
+                raise ValueError(f'criterion="{self.criterion}" shuffles within classes, but y is '
                                  'continuous; use criterion="cch".')
             return check_array(y, ensure_2d=False, dtype=np.float64, input_name="y")
         codes, self.classes_ = encode_labels(y, type(self).__name__)
@@ -391,6 +510,11 @@ class CCHSelector(BaseEstimator):
             rare = self.classes_[[sizes.argmin()]].tolist()[0]
             raise ValueError(f"Class {rare!r} has {sizes.min()} samples, fewer than cv={self.cv} "
                              "folds. Lower cv, or leave the class out.")
+        largest = sizes.max() // self.cv
+        if self.criterion == "auto":
+            self.criterion_ = "calibrated" if largest >= LARGEST_CLASS else "cch"
+        if self.criterion == "calibrated":
+            _check_largest(largest)
         return codes
 
     def _network(self):
@@ -407,32 +531,38 @@ class CCHSelector(BaseEstimator):
     def _information(self, seed):
         """Return a function of representations, and of those and the codes of labels."""
         def mi(x, y):
-            return float(mutual_information(x, y, estimator=self.mi_estimator, discrete_x=False,
-                                            discrete_y=y.dtype.kind == "i", random_state=seed))
+            return with_influence(x, y, self.mi_estimator, y.dtype.kind == "i", seed)
         return mi
 
-    def _judge(self, teachers, student_label, teacher_student, evidence):
-        """Make of (n_folds,) and (n_folds, n_teachers) estimates what is known of each teacher."""
-        gaps = teacher_student - student_label[:, None]
-        overlap = 1 / (self.cv - 1)
-        tests = {name: corrected_ttest(evidence[:, i], overlap) for i, name in enumerate(teachers)}
-        self.mi_student_label_ = float(student_label.mean())
-        self.mi_teacher_student_ = _by_name(teachers, teacher_student)
-        self.mi_gap_ = _by_name(teachers, gaps)
-        self.evidence_ = _by_name(teachers, evidence)
-        self.mi_gap_interval_ = {name: _interval(corrected_ttest(gaps[:, i], overlap))
-                                 for i, name in enumerate(teachers)}
-        self.evidence_interval_ = {name: _interval(test) for name, test in tests.items()}
-        self.ranking_ = sorted(teachers, key=self.evidence_.get, reverse=True)
+    def _judge(self, teachers, student_label, teacher_student, evidence, tests):
+        """Make of the folds' estimates, of each teacher where there are two lists, what is known.
+
+        An estimate is a row of 1 + n_test numbers, see ``with_influence``.
+        """
+        def summaries(folds):
+            return {name: _summary(rows, tests, self.cv)
+                    for name, *rows in zip(teachers, *folds, strict=True)}
+
+        gaps = summaries([[row - label for row in rows]
+                          for rows, label in zip(teacher_student, student_label, strict=True)])
+        found = summaries(evidence)
+        self.mi_student_label_ = _summary(student_label, tests, self.cv).mean
+        self.mi_teacher_student_ = {name: one.mean
+                                    for name, one in summaries(teacher_student).items()}
+        self.mi_gap_ = {name: one.mean for name, one in gaps.items()}
+        self.mi_gap_interval_ = {name: (one.low, one.high) for name, one in gaps.items()}
+        self.evidence_ = {name: one.mean for name, one in found.items()}
+        self.evidence_interval_ = {name: (one.low, one.high) for name, one in found.items()}
+        self.ranking_ = sorted(teachers, key=lambda name: self.evidence_[name], reverse=True)
         self.best_teacher_ = self.ranking_[0]
-        self.worthwhile_ = {name: _verdict(test) for name, test in tests.items()}
+        self.worthwhile_ = {name: _verdict(one) for name, one in found.items()}
 
     def _encode(self, name, part):
         cross_fitted = self.representation == "cross-fit"
         return _encoded(self.networks_[name], part) if cross_fitted else part
 
     def score(self, X, y):
-        """Return the evidence for the best teacher on other samples: the held-out MI gap.
+        """Return the evidence for the best teacher on other samples: the held-out gap.
 
         Parameters
         ----------
@@ -442,7 +572,7 @@ class CCHSelector(BaseEstimator):
         Returns
         -------
         float
-            In nats; with the default criterion :math:`I(h_T; h_S) - I(h_S; Y)`.
+            In nats.
         """
         check_is_fitted(self)
         X = self._read(X, reset=False)
@@ -453,7 +583,31 @@ class CCHSelector(BaseEstimator):
         y = y.astype(float) if self._continuous else label_codes(y, self.classes_)
         mi = self._information(self._seed)
         pair = Pair(mi, z_t, z_s, y, mi(z_s, y), np.random.default_rng(self._seed))
-        return float(CRITERIA[self.criterion](pair))
+        return float(CRITERIA[self.criterion_](pair)[0])
+
+    def summary(self):
+        """Return what is known of each teacher, as a table. Needs pandas.
+
+        Returns
+        -------
+        DataFrame
+            A row a teacher, from the most evidence to the least; information in nats:
+
+            - ``evidence``, with its 95 % interval ``low`` to ``high``, of ``criterion_``;
+            - ``mi_teacher_student``, ``mi_student_label`` and their difference ``mi_gap``, of
+              plain estimates;
+            - ``verdict`` in words, and ``advice``.
+        """
+        check_is_fitted(self)
+        import pandas as pd
+
+        rows = [{"evidence": self.evidence_[name],
+                 **dict(zip(("low", "high"), self.evidence_interval_[name], strict=True)),
+                 "mi_teacher_student": self.mi_teacher_student_[name],
+                 "mi_student_label": self.mi_student_label_, "mi_gap": self.mi_gap_[name],
+                 "verdict": str(self.worthwhile_[name]), "advice": self.worthwhile_[name].advice}
+                for name in self.ranking_]
+        return pd.DataFrame(rows, index=pd.Index(self.ranking_, name="teacher"))
 
     def select(self, X):
         """Return what to go on with: the student's modality, and the best teacher's if worthwhile.
@@ -541,7 +695,7 @@ def _assess(selector, represent, X, y, train, test, teachers, seed, offsets):
     pairs = [Pair(mi, z[name], z[selector.student], y, student_label,
                   np.random.default_rng([seed, i])) for i, name in enumerate(teachers)]
     return (student_label, [pair.teacher_student for pair in pairs],
-            [CRITERIA[selector.criterion](pair) for pair in pairs])
+            [CRITERIA[selector.criterion_](pair) for pair in pairs])
 
 
 def _represent(network, part, y, train, test, n_components):
@@ -571,16 +725,35 @@ def _basis(z, n_components):
         return pca.fit(z)
 
 
-def _by_name(teachers, estimates):
-    return dict(zip(teachers, estimates.mean(axis=0).tolist(), strict=True))
+def _summary(rows, tests, cv):
+    """Return the mean over folds of repeats, its 95 % interval, and a p-value of 0.
 
-
-def _interval(test):
-    return test.low, test.high
+    A repeat tests every sample once, so that its error is that of the samples' mean influence,
+    and repeats take away only what the cuts and the networks' seeds do. Where an estimator does
+    not tell samples apart, the folds' spread has to serve, of few degrees of freedom.
+    """
+    estimates, n_repeats = np.array([row[0] for row in rows]), len(rows) // cv
+    mean, n = estimates.mean(), sum(map(len, tests[:cv]))
+    influence = np.full((n_repeats, n), np.nan)
+    for i, (test, row) in enumerate(zip(tests, rows, strict=True)):
+        influence[i // cv, test] = row[1:]
+    observed = ~np.isnan(influence).all(axis=0)
+    if not observed.any():
+        return Bunch(mean=float(mean), **corrected_ttest(estimates, 1 / (cv - 1)))
+    of_samples = np.nanmean(influence[:, observed], axis=0).std(ddof=1) / np.sqrt(n)
+    of_repeats = estimates.reshape(-1, cv).mean(axis=1).std(ddof=1) / np.sqrt(n_repeats)
+    error = np.hypot(of_samples, of_repeats)
+    statistic = mean / error if error > 0 else np.sign(mean) * np.inf if mean else 0.0
+    half = student_t.ppf(0.975, n - 1) * error
+    return Bunch(mean=float(mean), low=float(mean - half), high=float(mean + half),
+                 pvalue=float(2 * student_t.sf(abs(statistic), n - 1)))
 
 
 def _verdict(test):
-    answer = "yes" if test.low > 0 else "no" if test.high < 0 else "undecided"
+    if test.low > 0 or test.high < 0:
+        answer = "yes" if test.low > 0 else "no"
+    else:
+        answer = "leans no" if test.mean < 0 else "not ruled out"
     return Verdict(answer, 1 - test.pvalue / 2)
 
 

@@ -6,17 +6,21 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import stats
 from sklearn.base import clone
 from sklearn.datasets import load_digits
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV
+from sklearn.utils import Bunch
 from skorch.helper import SliceDict
 
+from cmkdlearn import presets
 from cmkdlearn.datasets import make_gaussian_modalities
-from cmkdlearn.information import _lmi
+from cmkdlearn.information import _lmi, mutual_information
+from cmkdlearn.information._base import with_influence
 from cmkdlearn.inspection import CCHDisplay
 from cmkdlearn.model_selection import corrected_ttest
-from cmkdlearn.selection import CRITERIA, CCHSelector, Pair, Verdict, _verdict
+from cmkdlearn.selection import ADVICE, CRITERIA, CCHSelector, Pair, Verdict, _summary, _verdict
 from cmkdlearn.students import DistilledRegressor, MultiTeacherDistiller
 from cmkdlearn.teachers import UnimodalTeacher
 from cmkdlearn.theory import GaussianModalities
@@ -30,8 +34,9 @@ QUICK = UnimodalTeacher(max_epochs=3, module__hidden=(16,), lr=0.01, device="cpu
 
 
 def selector(**params):
+    """One with the paper's rule, by the quickest estimator."""
     return CCHSelector(**{"student": "upper", "network": QUICK, "n_repeats": 2, "mi_estimator": "ksg",
-                          "random_state": 0, **params})
+                          "criterion": "cch", "random_state": 0, **params})
 
 
 @pytest.fixture(scope="module")
@@ -70,13 +75,16 @@ def test_it_picks_the_teacher_that_the_theory_picks(seed):
 @pytest.mark.slow
 def test_intervals_cover_the_truth():
     rho = {"rho_ts": 0.6, "rho_ty": 0.4, "rho_sy": 0.5}
-    truth, covered = GaussianModalities(d=1, **rho).mi_gap, []
+    truth, covered, found_gaps, widths = GaussianModalities(d=1, **rho).mi_gap, [], [], []
     for seed in range(100):
         Z, target = make_gaussian_modalities(400, 1, **rho, random_state=seed)
         found = selector(student="student", representation="prefit", random_state=seed).fit(Z, target)
         low, high = found.mi_gap_interval_["teacher"]
         covered.append(low < truth < high)
+        found_gaps.append(found.mi_gap_["teacher"])
+        widths.append(high - low)
     assert np.mean(covered) >= 0.9
+    assert np.mean(widths) / 2 < 2.5 * np.std(found_gaps)
 
 
 def test_the_published_estimator_can_be_asked(monkeypatch):
@@ -162,6 +170,94 @@ def test_permutation_leaves_what_the_classes_explain():
     assert not np.array_equal(shuffled, alone)
 
 
+def classes(n, rho=0.0, n_columns=8, n_classes=10, far=1.0, seed=0):
+    """Teacher, student and labels: normal in each class, there correlated column by column."""
+    rng = np.random.default_rng(seed)
+    labels = np.arange(n) % n_classes
+    own, other = rng.normal(size=(2, n, n_columns))
+    means = np.random.default_rng(1).normal(size=(2, n_classes, n_columns))[:, labels]
+    return own + far * means[0], rho * own + np.sqrt(1 - rho**2) * other + means[1], labels
+
+
+def pair_of(z_t, z_s, labels, estimator="gaussian"):
+    def mi(x, y):
+        return with_influence(x, y, estimator, y.dtype.kind == "i", 0)
+    return Pair(mi, z_t, z_s, labels, mi(z_s, labels), np.random.default_rng(0))
+
+
+def test_the_calibrated_zero_is_in_its_place():
+    """The teacher tells every label and nothing else: the gap is 0, which plain estimates miss."""
+    found = {rule: np.mean([CRITERIA[rule](pair_of(*classes(150, far=4, seed=seed), "ksg"))[0]
+                            for seed in range(20)]) for rule in ("calibrated", "cch")}
+    assert found["calibrated"] == pytest.approx(0, abs=0.05)  # 0.06 is a draw's standard deviation
+    assert found["cch"] < -0.15
+
+
+def test_calibrated_against_closed_forms():
+    """A teacher that tells every label, and shares more: the gap is that of two normals."""
+    rho = 0.5
+    sure = pair_of(*classes(4000, rho, n_columns=3, n_classes=3, far=20))
+    assert CRITERIA["calibrated"](sure)[0] == pytest.approx(-1.5 * np.log(1 - rho**2), abs=0.03)
+    # one that knows nothing misses all that the labels tell of the student, which lies on one axis
+    labels = np.arange(20_000) % 2
+    z_t, z_s = rng.normal(size=(2, 20_000, 1)) + np.outer([0, 1], 2.0 * labels)[:, :, None]
+    grid = np.linspace(-9, 11, 4001)
+    density = np.exp(-0.5 * (grid - [[0], [2]]) ** 2) / np.sqrt(2 * np.pi)
+    mixture = density.mean(axis=0)
+    truth = (0.5 * density * np.log(density / mixture)).sum() * (grid[1] - grid[0])
+    assert CRITERIA["calibrated"](pair_of(z_t, z_s, labels))[0] == pytest.approx(-truth, abs=0.02)
+
+
+def test_calibrated_goes_by_ranks():
+    z_t, z_s, labels = classes(200, 0.5, n_columns=3)
+    bent = pair_of(np.exp(z_t), z_s**3 - 7, labels)
+    np.testing.assert_allclose(CRITERIA["calibrated"](bent),
+                               CRITERIA["calibrated"](pair_of(z_t, z_s, labels)))
+
+
+def test_a_class_of_one_is_no_obstacle():
+    z_t, z_s, labels = classes(61, 0.5, n_columns=2, n_classes=3)
+    labels[-1] = 3
+    found = CRITERIA["calibrated"](pair_of(z_t, z_s, labels, "ksg"))
+    assert np.isfinite(found).all()
+
+
+def test_the_papers_rule_is_as_printed():
+    """The difference of two plain estimates, whatever the default criterion is."""
+    z_t, z_s, labels = classes(300, 0.5)
+    asked = CCHSelector(student="s", representation="prefit", n_repeats=2, criterion="cch", mi_estimator="ksg")
+    printed = mutual_information(z_t, z_s).estimate - mutual_information(z_s, labels).estimate
+    assert asked.fit({"s": z_s, "t": z_t}, labels).score({"s": z_s, "t": z_t}, labels) == pytest.approx(printed)
+    assert all(presets.preset(name)["selector"]["criterion"] == "cch" for name in ("cch/brca", "cch/mosei"))
+
+
+def test_auto_is_calibrated_where_it_can_be():
+    z_t, z_s, labels = classes(120, n_columns=2, n_classes=4)
+    Z, asked = {"s": z_s, "t": z_t}, {"student": "s", "representation": "prefit", "n_repeats": 2,
+                               "mi_estimator": "ksg"}
+    assert CCHSelector(**asked).fit(Z, labels).criterion_ == "calibrated"
+    assert CCHSelector(**asked).fit(Z, z_s[:, 0]).criterion_ == "cch"
+    assert CCHSelector(**asked).fit(Z, np.arange(120) // 3).criterion_ == "cch"  # no fold has four of a class
+    with pytest.raises(ValueError, match='criterion="calibrated" needs 4 samples of some class'):
+        CCHSelector(**asked, criterion="calibrated").fit(Z, np.arange(120) // 3)
+    with pytest.raises(ValueError, match='criterion="calibrated" shuffles within classes'):
+        CCHSelector(**asked, criterion="calibrated").fit(Z, z_s[:, 0])
+
+
+def test_intervals_by_hand():
+    """Two repeats of two folds of two samples; then without a word about samples."""
+    tests = [np.array(test) for test in ([0, 2], [1, 3], [0, 1], [2, 3])]
+    rows = [np.array(row) for row in ([1.0, 0.4, -0.4], [2.0, 0.2, -0.2], [1.0, 0.2, -0.2], [3.0, 0, 0])]
+    found = _summary(rows, tests, 2)
+    of_samples = np.std([0.3, 0.0, -0.2, -0.1], ddof=1) / 2
+    error = np.hypot(of_samples, np.std([1.5, 2.0], ddof=1) / np.sqrt(2))
+    assert found.mean == pytest.approx(1.75)
+    assert (found.high - found.low) / 2 == pytest.approx(stats.t.ppf(0.975, 3) * error)
+    assert found.pvalue == pytest.approx(2 * stats.t.sf(1.75 / error, 3))
+    unknown = _summary([np.r_[row[0], np.nan, np.nan] for row in rows], tests, 2)
+    assert {**unknown} == {"mean": 1.75, **corrected_ttest([1, 2, 1, 3], 1)}
+
+
 @pytest.mark.parametrize("criterion", CRITERIA)
 def test_every_criterion_runs_and_ranks_noise_last(criterion):
     found = selector(criterion=criterion).fit(X, y)
@@ -172,14 +268,22 @@ def test_every_criterion_runs_and_ranks_noise_last(criterion):
 # -------------------------------------------------------------------- what it concludes
 
 @pytest.mark.parametrize(("values", "answer"), [
-    ([1.0, 1.1, 0.9, 1.0], "yes"), ([-1.0, -1.1, -0.9, -1.0], "no"), ([0.1, -0.1, 0.2, -0.1], "undecided"),
+    ([1.0, 1.1, 0.9, 1.0], "yes"), ([-1.0, -1.1, -0.9, -1.0], "no"),
+    ([0.1, -0.1, 0.2, -0.1], "not ruled out"), ([-0.1, 0.1, -0.2, 0.1], "leans no"),
 ])
 def test_verdicts(values, answer):
-    verdict = _verdict(corrected_ttest(values, 1))
+    verdict = _verdict(Bunch(mean=np.mean(values), **corrected_ttest(values, 1)))
     assert verdict.answer == answer
     assert bool(verdict) == (answer == "yes")
-    assert (verdict.confidence > 0.975) == (answer != "undecided")
+    assert (verdict.confidence > 0.975) == (answer in ("yes", "no"))
     assert 0.5 <= verdict.confidence <= 1
+    assert verdict.advice == ADVICE[answer]
+
+
+def test_verdicts_in_words():
+    assert str(Verdict("leans no", 0.804)) == "leans no, 80 % sure of the sign"
+    assert str(Verdict("not ruled out", 0.5)) == "not ruled out, 50 % sure of the sign"
+    assert [str(Verdict(answer, 0.99)) for answer in ("yes", "no")] == ["yes", "no"]
 
 
 @pytest.mark.parametrize("seed", range(20))
@@ -316,6 +420,18 @@ def test_constant_and_duplicated_columns_are_no_obstacle():
     assert abs(found.mi_teacher_student_["constant"]) < 0.1
 
 
+def test_summary(fitted):
+    table = fitted.summary()
+    assert list(table.index) == fitted.ranking_ and table.index.name == "teacher"
+    for name, row in table.iterrows():
+        assert (row["low"], row["high"]) == fitted.evidence_interval_[name]
+        assert row["evidence"] == fitted.evidence_[name]
+        assert row["mi_gap"] == pytest.approx(row["mi_teacher_student"] - row["mi_student_label"])
+        assert row["verdict"] == str(fitted.worthwhile_[name])
+        assert row["advice"] == fitted.worthwhile_[name].advice
+    assert "Go on without this teacher." in table._repr_html_()
+
+
 def test_display(fitted):
     display = CCHDisplay.from_estimator(fitted)
     labels = [text.get_text() for text in display.ax_.get_yticklabels()]
@@ -324,8 +440,8 @@ def test_display(fitted):
     assert list(zero.get_xdata()) == [0, 0]
     for line, name in zip(drawn[::2], fitted.ranking_, strict=True):
         assert tuple(line.get_xdata()) == fitted.evidence_interval_[name]
-    assert [text.get_text().split()[0] for text in display.ax_.texts] == [
-        fitted.worthwhile_[name].answer for name in fitted.ranking_]
+    assert [text.get_text() for text in display.ax_.texts] == [
+        str(fitted.worthwhile_[name]) for name in fitted.ranking_]
     _, ax = plt.subplots()
     assert CCHDisplay(["a"], {"a": 1.0}, {"a": (0.5, 1.5)}, {"a": Verdict("yes", 0.99)},
                       student="s").plot(ax=ax).ax_ is ax

@@ -57,7 +57,8 @@ def run(seed, settings, gamma, sigma):
     with tempfile.TemporaryDirectory() as memory:  # one set of networks serves all estimators
         for estimator in ("ksg", "latent", "mine"):
             selector = CCHSelector(
-                student="photographs", mi_estimator=estimator, n_repeats=settings["repeats"],
+                student="photographs", criterion="cch", mi_estimator=estimator,
+                n_repeats=settings["repeats"],
                 network=UnimodalTeacher(**training), memory=memory, random_state=seed)
             scores[estimator] = {"gap": selector.fit(known, y[:n]).mi_gap_["digits"]}
     return scores

@@ -40,7 +40,8 @@ def run(seed, settings, data, pair):
         np.arange(len(y)), train_size=settings["uci_train"], stratify=y, random_state=seed)
     training = {"max_epochs": settings["epochs"], "batch_size": 128, "lr": settings["lr"],
                 "device": "cpu"}
-    selector = CCHSelector(student=pair[0], n_repeats=settings["repeats"], random_state=seed,
+    selector = CCHSelector(student=pair[0], criterion="cch",
+                           n_repeats=settings["repeats"], random_state=seed,
                            network=UnimodalTeacher(**training))
     scores = {}
     for name, teacher in (("nobody", None), ("the first", pair[0]), ("the second", pair[1]),

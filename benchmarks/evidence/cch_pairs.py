@@ -75,7 +75,8 @@ def run(seed, settings, data, noise):
     for student in X:
         named = {teacher_of(name): known[teacher_of(name)] for name in X if name != student}
         selector = CCHSelector(
-            student=student, n_repeats=settings["repeats"], random_state=seed,
+            student=student, criterion="cch", n_repeats=settings["repeats"],
+            random_state=seed,
             network=UnimodalTeacher(**{**training, "random_state": None}))
         gaps[student] = selector.fit({student: known[student], **named}, y[train]).mi_gap_
     scores = {}

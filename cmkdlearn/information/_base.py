@@ -230,6 +230,19 @@ def _estimate(x, y, estimator, n_repeats, discrete_x, discrete_y, random_state, 
     return _summary(name, found, _bound(x, y))
 
 
+def with_influence(x, y, estimator, discrete_y, random_state):
+    """Return an estimate, and by how much each sample moves it, in one row (1 + n,).
+
+    The influences (:class:`Contributions`) have mean 0, and are NaN where they are not known. Sums
+    and differences of such rows are those of the estimates. ``x`` is continuous.
+    """
+    found, of_samples = _estimate(x, y, estimator, 1, False, discrete_y, random_state, "auto", {})
+    if of_samples is None:
+        return np.r_[found.estimate, np.full(len(x), np.nan)]
+    influence = _of_samples(of_samples.influence)
+    return np.r_[found.estimate, influence - np.nanmean(influence)]
+
+
 def mi_gap(z_teacher, z_student, y, *, estimator="ksg", n_repeats=1, discrete_y="auto",
            random_state=None, device="auto", **params):
     r"""Estimate the MI gap, I(z_T; z_S) - I(z_S; Y), in nats.

@@ -93,19 +93,27 @@ def by_class(x, codes, rng, discriminant=_linear):
     """
     counts = np.bincount(codes)[codes]
     paired = counts > 1
-    x, codes, counts = x[paired], codes[paired], counts[paired]
+    x, codes, counts = x[paired], np.unique(codes[paired], return_inverse=True)[1], counts[paired]
     if len(np.unique(codes)) < 2:
         return np.zeros(len(paired))
     if counts.max() < LARGEST_CLASS:
         raise ValueError(f'estimator="gaussian" needs {LARGEST_CLASS} samples of some class; the '
                          f"largest has {counts.max()}. Merge classes.")
-    values = np.empty(len(x))
-    folds = StratifiedKFold(min(FOLDS, counts.min()), shuffle=True, random_state=rng)
-    for train, test in folds.split(x, codes):
-        model = discriminant().fit(x[train], codes[train])
-        position = np.searchsorted(model.classes_, codes[test])
-        values[test] = model.predict_log_proba(x[test])[np.arange(len(test)), position]
+    values = log_posteriors(x, codes, rng, discriminant)[np.arange(len(x)), codes]
     values -= np.log(counts / len(x))
     pointwise = np.full(len(paired), values.mean())
     pointwise[paired] = values
     return pointwise
+
+
+def log_posteriors(x, codes, rng, discriminant=_linear):
+    """Return log p(y | x) of each sample and class, by discriminants that have not seen the sample.
+
+    Codes are 0, 1, ..., each of two samples at least, and one of ``LARGEST_CLASS``.
+    """
+    sizes = np.bincount(codes)
+    values = np.empty((len(x), len(sizes)))
+    folds = StratifiedKFold(min(FOLDS, sizes.min()), shuffle=True, random_state=rng)
+    for train, test in folds.split(x, codes):
+        values[test] = discriminant().fit(x[train], codes[train]).predict_log_proba(x[test])
+    return values

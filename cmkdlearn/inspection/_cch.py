@@ -3,9 +3,11 @@
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
-LABELS = {"cch": "MI gap, I(T; S) − I(S; Y)", "teacher_label": "I(T; Y) − I(S; Y)",
-          "conditional": "I(T; Y | S)", "permutation": "I(T; S) beyond the labels"}
-COLOURS = {"yes": "tab:green", "undecided": "tab:gray", "no": "tab:red"}
+LABELS = {"calibrated": "MI gap, I(T; S | Y) − I(S; Y | T)", "cch": "MI gap, I(T; S) − I(S; Y)",
+          "teacher_label": "I(T; Y) − I(S; Y)", "conditional": "I(T; Y | S)",
+          "permutation": "I(T; S) beyond the labels"}
+COLOURS = {"yes": "tab:green", "not ruled out": "tab:gray", "leans no": "tab:gray",
+           "no": "tab:red"}
 
 
 class CCHDisplay:
@@ -52,7 +54,7 @@ class CCHDisplay:
         check_is_fitted(selector)
         return cls(selector.ranking_, selector.evidence_, selector.evidence_interval_,
                    selector.worthwhile_, student=selector.student,
-                   criterion=selector.criterion).plot(ax=ax)
+                   criterion=selector.criterion_).plot(ax=ax)
 
     def plot(self, ax=None):
         """Draw into ``ax``, or into a new figure.
@@ -75,7 +77,7 @@ class CCHDisplay:
             verdict, (low, high) = self.worthwhile[name], self.interval[name]
             ax.plot([low, high], [y, y], color=COLOURS[verdict.answer], linewidth=2)
             ax.plot(self.evidence[name], y, "o", color=COLOURS[verdict.answer], markersize=8)
-            ax.annotate(f"{verdict.answer} ({verdict.confidence:.0%})", (self.evidence[name], y),
+            ax.annotate(str(verdict), (self.evidence[name], y),
                         (0, 9), textcoords="offset points", ha="center", fontsize="small")
         ax.set(yticks=at, yticklabels=self.ranking, ylim=(-0.5, len(at) - 0.3), ylabel="teacher",
                xlabel=f"{LABELS[self.criterion]} (nats)",

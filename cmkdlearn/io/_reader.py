@@ -21,7 +21,7 @@ from cmkdlearn.io._format import Refused, naming, other_versions, read, shortene
 from cmkdlearn.io._trial import try_out
 from cmkdlearn.io._writer import MOST_DEEP, TRUSTED
 from cmkdlearn.nn.data import resolve_device
-from cmkdlearn.selection import Verdict
+from cmkdlearn.selection import ADVICE, Verdict
 from cmkdlearn.teachers import PretrainedTeacher
 from cmkdlearn.text import WordNetNouns
 
@@ -349,7 +349,7 @@ class Reader:
         return registry.Saved(module, criterion, history)
 
     def _verdict(self, answer, confidence):
-        if answer not in ("yes", "no", "undecided") or not registry.real(0, 1)(confidence):
+        if answer not in ADVICE or not registry.real(0, 1)(confidence):
             raise Refused("it has a verdict that no selector gives.")
         return Verdict(answer, confidence)
 

@@ -36,7 +36,7 @@ from cmkdlearn.losses import LOSSES, DistillationLoss
 from cmkdlearn.nn.augment import SpecAugment, StrongAugmentation, WeakAugmentation
 from cmkdlearn.nn.inputs import INPUT_TYPES, KINDS
 from cmkdlearn.nn.modules import EmbeddingResNet
-from cmkdlearn.selection import Verdict
+from cmkdlearn.selection import CRITERIA, Verdict
 from cmkdlearn.students import MultiTeacherDistiller  # noqa: F401  with all that may be in a file
 from cmkdlearn.teachers import PretrainedTeacher
 from cmkdlearn.text import WordNetNouns
@@ -241,6 +241,7 @@ LEARNED = {
     "teacher_": either(is_none, is_estimator), "distiller_": is_estimator,
     "relaxer_": is_estimator, "networks_": mapping(is_estimator),
     "selectors_": mapping(is_estimator), "worthwhile_": mapping(instance(Verdict)),
+    "criterion_": one_of(*CRITERIA),
     **dict.fromkeys([
         "feature_bank_labels_", "teacher_logits_", "teacher_predictions_", "teacher_modality_",
         "groups_", "class_embeddings_", "nouns_", "noun_indices_", "noun_embeddings_",
