@@ -8,7 +8,7 @@ returns ``{method: {measure: number}}``. ``CLAIMS`` are judged by the rule in ``
 EXPERIMENTS = (
     "suite",
     "wordnet-proportions", "wordnet-labels", "wordnet-baselines",
-    "cch-gaussian", "cch-blur", "cch-pairs", "cch-fusion",
+    "cch-gaussian", "cch-blur", "cch-pairs", "cch-suite", "cch-fusion",
     "ucmkd-default", "ucmkd-digits", "ucmkd-steps", "ucmkd-conditions", "ucmkd-weights",
     "ucmkd-backbones",
 )

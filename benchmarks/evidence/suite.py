@@ -51,11 +51,11 @@ def run(seed, settings, pair, given):
     data, teachers = _taught(pair, seed, settings["steps"], settings["batch"])
     known = slice(data.n_labelled)
     X = {name: part[known] for name, part in data.X_train.items()}
-    labels_only = X, data.y_train[known], _budget(settings["steps"], data.n_labelled,
+    labels_only = X, data.y_train[known], budget(settings["steps"], data.n_labelled,
                                                   settings["batch"])
     given_to = labels_only if given == ALONE else (
         data.X_train, np.r_[data.y_train[known], np.full(len(data.y_train) - data.n_labelled, -1)],
-        _budget(settings["steps"], len(data.y_train), settings["batch_unlabelled"]))
+        budget(settings["steps"], len(data.y_train), settings["batch_unlabelled"]))
     methods = {
         "CE": ([], {}, labels_only),
         "KD, λ = 1, τ = 4": ("teacher", HINTON, given_to),
@@ -71,7 +71,7 @@ def run(seed, settings, pair, given):
     return scores
 
 
-def _budget(steps, n, batch):
+def budget(steps, n, batch):
     """Return how many epochs come to so many steps, about."""
     return {"batch_size": batch, "max_epochs": max(1, round(steps / np.ceil(n / batch)))}
 
@@ -87,7 +87,7 @@ def _taught(pair, seed, steps, batch):
         part["joint"] = np.hstack([part[teacher], part[student]])
     data.student, known = student, slice(data.n_labelled)
     X = {name: part[known] for name, part in data.X_train.items()}
-    training = {**TRAINING, **_budget(steps, data.n_labelled, batch)}
+    training = {**TRAINING, **budget(steps, data.n_labelled, batch)}
     teachers = {}
     read_by = {"teacher": [teacher], "joint": ["joint"], "product": [teacher, student],
                "itself": [student], "exchanged": ["exchanged", student]}
