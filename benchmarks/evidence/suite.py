@@ -63,10 +63,10 @@ def run(seed, settings, pair, given):
         **{name: (name, OF_PRODUCT, given_to) for name in ("product", "itself", "exchanged",
                                                           "joint")}}
     scores = {"teacher": _scores(teachers["teacher"], data)}
-    for name, (taught_by, params, (X, y, budget)) in methods.items():
+    for name, (taught_by, params, (X, y, length)) in methods.items():
         student = MultiTeacherDistiller(
             [("teacher", FrozenEstimator(teachers[taught_by]))] if taught_by else [],
-            modality=data.student, random_state=seed, **TRAINING, **budget, **params)
+            modality=data.student, random_state=seed, **TRAINING, **length, **params)
         scores[name] = _scores(student.fit(X, y), data)
     return scores
 
