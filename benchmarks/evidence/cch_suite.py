@@ -1,10 +1,10 @@
 """Does a rule say beforehand whether a teacher helps? On the suite's pairs that chose nothing.
 
 The rules see what has labels (150 to 300 samples) and nothing else, with the defaults of
-:class:`~cmkdlearn.selection.CCHSelector` but for two repeats: the calibrated gap, and the paper's as
-printed. Their rivals: "the stronger modality teaches", by cross-validated accuracy, and "never". What
-they are to foretell are the gains of the ``suite`` where all pairs have a label, by the literature's
-λ = 1 and τ = 4. A rule decides where its answer is "yes" or "no".
+:class:`~cmkdlearn.selection.CCHSelector` but for two repeats: the calibrated gap, and the paper's
+as printed. Their rivals: "the stronger modality teaches", by cross-validated accuracy, and "never".
+What they are to foretell are the gains of the ``suite`` where all pairs have a label, by the
+literature's λ = 1 and τ = 4. A rule decides where its answer is "yes" or "no".
 """
 
 import tempfile
