@@ -55,7 +55,8 @@ EQUIVALENCE = "check_sample_weight_equivalence_on_dense_data"
 
 def expected_failures(estimator):
     reasons = {}
-    if isinstance(estimator, (MultiTeacherDistiller, FFKDDistiller, CCHSelector, UCMKDStudent)):
+    if isinstance(estimator, (MultiTeacherDistiller, FFKDDistiller, CCHSelector, UCMKDStudent,
+                              FusionClassifier)):
         reasons["check_classifiers_classes"] = (
             "one of its classes is -1, which marks unlabelled samples here; scikit-learn exempts "
             "its own semi-supervised estimators")

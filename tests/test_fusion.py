@@ -54,6 +54,30 @@ def test_the_loss_by_hand(teacher):
     assert row["train_loss"] == pytest.approx(expected, rel=1e-5)
 
 
+@pytest.mark.parametrize("names", [y, NAMES.astype(object)])
+def test_unlabelled_samples_carry_what_one_modality_tells_the_other_only(names):
+    known = np.arange(240) % 3 == 0
+    partly = np.where(known, names, -1 if names is y else None)
+    of_all, of_known = (fusion(teacher_modality="upper", lr=0, max_epochs=1, batch_size=-1).fit(X, labels)
+                        for labels in (names, partly))
+    with torch.no_grad():
+        fused = of_known.net_.module_.eval()(*(torch.tensor(X[name], dtype=torch.float32) for name in BOTH))
+    for name, logits in (("fusion", fused.logits), ("head_upper", fused.heads[0].logits)):
+        ce = torch.nn.functional.cross_entropy(logits[known], torch.tensor(y[known])).item()
+        assert of_known.history_[0][f"train_{name}_loss"] == pytest.approx(ce, rel=1e-5)
+    assert of_known.history_[0]["train_kd_loss"] == pytest.approx(of_all.history_[0]["train_kd_loss"], rel=1e-6)
+
+
+def test_who_teaches_is_chosen_by_labelled_samples():
+    partly = np.where(np.arange(240) < 160, y, -1)
+    selector = CCHSelector(student=None, n_repeats=2, random_state=0, network=None)
+    chosen = fusion(teacher_modality="auto", selector=selector, max_epochs=1).fit(X, partly)
+    known = fusion(teacher_modality="auto", selector=selector, max_epochs=1).fit(
+        {name: part[:160] for name, part in X.items()}, y[:160])
+    for name in BOTH:
+        assert chosen.selectors_[name].evidence_ == known.selectors_[name].evidence_
+
+
 def test_the_student_does_not_move_the_teacher():
     """With labels alone for the teacher's branch, distillation leaves its gradient as it was."""
     steps = {}

@@ -11,6 +11,7 @@ from torch import nn
 
 from cmkdlearn._bridge.inference import infer
 from cmkdlearn._bridge.reading import READ_AS, Reader
+from cmkdlearn._protocol import labelled_part
 from cmkdlearn._validation import check_number, check_option
 from cmkdlearn.base import TorchClassifier
 from cmkdlearn.losses._kd import kd_rows
@@ -69,6 +70,9 @@ class FusionClassifier(TorchClassifier):
 
     Notes
     -----
+    A sample whose label is -1 (None among string labels) is unlabelled: where a modality teaches,
+    it carries the last term only; otherwise it carries nothing.
+
     The paper compares fusion with and without distillation (Tables 8 and 20). By its Table 18 a
     branch is a linear layer of 64 units, ReLU, batch normalisation and dropout, with a linear layer
     for its own logits, and one for those of both branches side by side; all is trained at once.
@@ -92,6 +96,8 @@ class FusionClassifier(TorchClassifier):
     >>> fusion.predict_from(X[1000:1003], "lower").shape     # without the other modality
     (3,)
     """
+
+    _takes_unlabelled = True
 
     def __init__(self, *, modalities, teacher_modality=None, module="auto", alpha=0.5,
                  temperature=1.0, selector=None, **training):
@@ -148,7 +154,8 @@ class FusionClassifier(TorchClassifier):
     def _prepare(self, X, y, data):
         self.teacher_modality_ = self.teacher_modality
         if self.teacher_modality == "auto":
-            self.teacher_modality_ = self._choose(self._parts(X), y)
+            known, y_known, _ = labelled_part(self._parts(X), y)
+            self.teacher_modality_ = self._choose(known, y_known)
         return {}
 
     def _choose(self, X, y):
