@@ -43,7 +43,7 @@ def draw(task, teacher, student, n_labelled, seed):
     method that may not see a label is not given it.
     """
     rng = np.random.default_rng(seed)
-    tested = task.fold == seed % FOLDS
+    tested = task.fold == seed % (task.fold.max() + 1)
     train, test = rng.permutation(np.flatnonzero(~tested)), np.flatnonzero(tested)
     known = _balanced(task.y[train], n_labelled, rng)
     rest = np.setdiff1d(np.arange(len(train)), known)[:MOST_UNLABELLED]
