@@ -722,6 +722,15 @@ def test_a_class_of_one_sample_counts_as_the_mean():
 # ---------------------------------------------------------------- estimators of one's own
 
 
+@pytest.mark.parametrize("d", [2, 20])
+def test_no_matter_which_class_has_one_sample(d):
+    """Whatever its number, nobody is near within it."""
+    y = np.repeat([0, 1, 2], [1, 30, 29])
+    x = normal(60, d, 0)[0] + y[:, None]
+    found = [mi(x, codes, "ksg") for codes in (y, (y + 2) % 3, (y + 1) % 3)]
+    assert found[0] == pytest.approx(found[1], abs=1e-9) and found[0] == pytest.approx(found[2], abs=1e-9)
+
+
 def test_any_callable_is_an_estimator():
     seeds = []
 

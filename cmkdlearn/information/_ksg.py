@@ -195,7 +195,7 @@ def _by_brute_force(sides, codes, k, device):
     order = np.argsort(codes, kind="stable")  # classes are then blocks of columns
     factors = [_factors(torch.as_tensor(side[order], device=device)) for side in sides]
     counts = torch.empty((2 + len(sides), len(codes)), dtype=torch.float64, device=device)
-    ends = np.bincount(codes).cumsum()
+    ends = np.unique(codes, return_counts=True)[1].cumsum()  # a class may have no sample here
     for first, last in zip([0, *ends[:-1]], ends, strict=True):
         for rows in torch.arange(first, last, device=device).split(ROWS[device.type]):
             counts[:, rows] = _count(factors, rows, first, last, k)
