@@ -157,15 +157,13 @@ def write_losses(app):
 
 
 def pages_about():
-    """Return for each public name the user guide's pages that link it most often, up to three."""
-    role = re.compile(r"currentmodule:: (\S+)|:(class|func|meth):`~?(?:[^`<]+<)?([\w.]+)>?`")
+    """Return for each name the user guide's pages that link or call it most often, up to three."""
+    link = re.compile(r":(?:class|func):`~?(?:[^`<]+<)?(?:\w+\.)*(\w+)>?`"
+                      r"|:meth:`~?(?:[^`<]+<)?(?:\w+\.)*(\w+)\.\w+>?`|(?<![.\w])(\w+)(?:\(|\.from_)")
     links, pages = Counter(), {}
-    for page in set(Path("user_guide").glob("*.rst")) - {Path("user_guide/glossary.rst")}:
-        text, module = page.read_text(), ""
-        for current, kind, name in role.findall(text + table_of_losses() * (page.stem == "losses")):
-            module = current or module
-            name = name.rpartition(".")[0] if kind == "meth" else name
-            links[name if name.startswith("cmkdlearn.") else f"{module}.{name}", page.stem] += 1
+    for page in sorted({*Path("user_guide").glob("*.rst")} - {Path("user_guide/glossary.rst")}):
+        text = page.read_text() + table_of_losses() * (page.stem == "losses")
+        links.update(("".join(found), page.stem) for found in link.findall(text))
     for (name, page), _ in links.most_common():
         pages.setdefault(name, []).append(f"/user_guide/{page}")
     return {name: linked[:3] for name, linked in pages.items()}
