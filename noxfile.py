@@ -93,7 +93,8 @@ def notebooks(session):
     session.install(*CONSTRAINED, "--editable", ".[docs]", "ipykernel", "nbclient")
     folder = Path(session.create_tmp())
     for name in session.posargs or TUTORIALS:
-        shutil.copy(f"examples/{name}.py", folder)
+        (page,) = Path("examples").rglob(f"{name}.py")
+        shutil.copy(page, folder)
         session.run("sphinx_gallery_py2jupyter", str(folder / f"{name}.py"))
         session.run("jupyter", "execute", str(folder / f"{name}.ipynb"))
 

@@ -2,8 +2,9 @@
 
 ``python tools/check_site.py [SCREENSHOTS]`` wants Playwright and a Chromium (``pip install
 playwright``; the browser that ``CHROMIUM`` names, or Playwright's own). It fails where a page logs
-an error, a file is missing, a link leads nowhere, a page is wider than a phone, or the search does
-not find an estimator; and leaves a few screenshots, wide, narrow and dark, for eyes.
+an error, a file is missing, a page asks another host for anything, a link leads nowhere, a page is
+wider than a phone, or the search does not find an estimator; and leaves a few screenshots, wide,
+narrow and dark, for eyes.
 """
 
 import functools
@@ -43,9 +44,13 @@ def main(pictures):
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=os.environ.get("CHROMIUM"))
         page = browser.new_page(viewport=PHONE)
-        # the site is read here without a network: what lies elsewhere is not asked for
-        page.route(lambda url: not url.startswith(home), lambda route: route.fulfill(body=""))
         here = [None]
+
+        def refuse(route):
+            wrong.append(f"{here[0]}: asks for {route.request.url}")
+            route.abort()
+
+        page.route(lambda url: not url.startswith((home, "data:")), refuse)
         page.on("pageerror", lambda error: wrong.append(f"{here[0]}: {error}"))
         page.on("console", lambda said: said.type == "error" and wrong.append(
             f"{here[0]}: {said.text}"))

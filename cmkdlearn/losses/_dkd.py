@@ -18,9 +18,9 @@ class DKD(DistillationLoss):
 
     .. math::
 
-        L = \tau^2\,(\alpha\,\mathrm{TCKD} + \beta\,\mathrm{NCKD}), \qquad
-        \mathrm{TCKD} = \mathrm{KL}\big((p_t^T, 1-p_t^T) \,\|\, (p_t^S, 1-p_t^S)\big), \qquad
-        \mathrm{NCKD} = \mathrm{KL}(\hat p^T \,\|\, \hat p^S).
+        L &= \tau^2\,(\alpha\,\mathrm{TCKD} + \beta\,\mathrm{NCKD}), \\
+        \mathrm{TCKD} &= \mathrm{KL}\big((p_t^T, 1-p_t^T) \,\|\, (p_t^S, 1-p_t^S)\big), \\
+        \mathrm{NCKD} &= \mathrm{KL}(\hat p^T \,\|\, \hat p^S).
 
     With :math:`\alpha = 1` and a sample's own :math:`\beta = 1 - p_t^T` this is :func:`kd`
     (equation 7): there, a confident teacher says little about the other classes.

@@ -28,8 +28,8 @@ class FusionClassifier(TorchClassifier):
 
     .. math::
 
-        L = \mathrm{CE}(y, z_F) + \mathrm{CE}(y, z_T) + \alpha \,\mathrm{CE}(y, z_S)
-          + (1 - \alpha) \,\tau^2\, \mathrm{KL}\big(\mathrm{softmax}(z_T / \tau) \,\|\,
+        L = {} & \mathrm{CE}(y, z_F) + \mathrm{CE}(y, z_T) + \alpha \,\mathrm{CE}(y, z_S) \\
+          & + (1 - \alpha) \,\tau^2\, \mathrm{KL}\big(\mathrm{softmax}(z_T / \tau) \,\|\,
             \mathrm{softmax}(z_S / \tau)\big)
 
     for the logits of the fusion head, of the teacher modality's head (which the last term does

@@ -22,8 +22,8 @@ class ProductOfExperts(TeacherEnsemble):
     .. math::
 
         \log p(y \mid x_1, \ldots, x_K)
-            = \sum_k \log p_k(y \mid x_k) - (K - 1) \log p(y) + \mathrm{const}, \qquad
-        p_k \propto \exp(z_k / \tau_k)\, p(y)^{b_k}
+            &= \sum_k \log p_k(y \mid x_k) - (K - 1) \log p(y) + \mathrm{const}, \\
+        p_k &\propto \exp(z_k / \tau_k)\, p(y)^{b_k}
 
     for the logits :math:`z_k` of teacher k. This is exact where modalities are independent given
     the class and each :math:`p_k` is the true posterior, which a network's softmax is not: it is

@@ -26,9 +26,9 @@ class GaussianModalities:
 
     .. math::
 
-        R(u) = \rho_{SY}^2 \left(1 - \tfrac{n}{d}\right)_+
-             + \min\left(1, \tfrac{n}{d}\right) \Big(\underbrace{u^2 \Delta^2}_{\text{bias}}
-             + \underbrace{\tfrac{d}{|n - d| - 1} \left[(1 - u)^2 V_Y + 2 u (1 - u) C
+        R(u) = {} & \rho_{SY}^2 \left(1 - \tfrac{n}{d}\right)_+
+             + \min\left(1, \tfrac{n}{d}\right) \Big(\underbrace{u^2 \Delta^2}_{\text{bias}} \\
+             & + \underbrace{\tfrac{d}{|n - d| - 1} \left[(1 - u)^2 V_Y + 2 u (1 - u) C
              + u^2 V_T\right]}_{\text{variance}}\Big)
 
     where :math:`\Delta = \rho_{SY} - a \rho_{TS}` is what the student sees of the target

@@ -173,10 +173,10 @@ def ucmkd_finite_bound(bound, *, delta=0.05, c1=None, s1=None, c2=None, s2=None,
 
     .. math::
 
-        \mathrm{err}_S \le \mathrm{err}_T + \mathrm{FA}_e + \mathrm{LA}_e
+        \mathrm{err}_S \le {} & \mathrm{err}_T + \mathrm{FA}_e + \mathrm{LA}_e
           + \underbrace{\tau_\delta \sqrt{\tfrac{\log(2/\delta)}{2}}
-              \Big(\tfrac{1}{\sqrt{n_S}} + \tfrac{1}{\sqrt{n_T}}\Big)}_{\text{concentration}}
-          + \underbrace{\tau_\delta C_1 n_S^{-1/s_1}}_{\text{student rate}}
+              \Big(\tfrac{1}{\sqrt{n_S}} + \tfrac{1}{\sqrt{n_T}}\Big)}_{\text{concentration}} \\
+          & + \underbrace{\tau_\delta C_1 n_S^{-1/s_1}}_{\text{student rate}}
           + \underbrace{\tau_\delta C_2 n_T^{-1/s_2}}_{\text{teacher rate}}
           + \underbrace{2 C_3 \sqrt{\tfrac{2 d \log(n_S/d)}{n_S}}}_{\text{complexity}}
           + \underbrace{C_3 \sqrt{\tfrac{\log(1/\delta)}{2 n_S}}}_{\text{deviation}}
