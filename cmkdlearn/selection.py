@@ -265,9 +265,8 @@ class CCHSelector(BaseEstimator):
     mi_estimator : str or callable, default="ksg"
         As for :func:`~cmkdlearn.information.mutual_information`. The paper's is "lmi"; "auto" sees
         more in many columns, and says "yes" more often.
-    criterion : {"auto", "calibrated", "cch", "teacher_label", "conditional", "permutation"}, \
-            default="auto"
-        What counts as evidence for a teacher, in nats:
+    criterion : str, default="auto"
+        What counts as evidence for a teacher, in nats, of :data:`~cmkdlearn.selection.CRITERIA`:
 
         - "auto": "calibrated" for labels, "cch" for continuous ``y`` and where no class has four
           samples in a fold;
