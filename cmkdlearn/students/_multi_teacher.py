@@ -65,8 +65,7 @@ class MultiTeacherDistiller(TorchClassifier, TeacherComposition):
         A name from :data:`cmkdlearn.losses.LOSSES`, or a loss, or a weighted sum such as
         ``0.5 * get_loss("dkd") + get_loss("rkd")``.
     lambda_kd : float, default=0.25
-        :math:`\lambda \ge 0`, the weight of the teachers. The default, with ``temperature=1``, is
-        one that did no harm where the teacher is weaker than the student; see the notes.
+        :math:`\lambda \ge 0`, the weight of the teachers; for the default see the notes.
     alpha : float, default=None
         In [0, 1], in place of ``lambda_kd``, which is left at its default then: the loss is
         :math:`\alpha \mathrm{CE} + (1 - \alpha) \mathrm{KD}`, which is :math:`\alpha` times the one
@@ -115,11 +114,11 @@ class MultiTeacherDistiller(TorchClassifier, TeacherComposition):
 
     Notes
     -----
-    A teacher weaker than its student, with the usual :math:`\lambda = 1` and :math:`\tau = 4`, cost
-    accuracy on real pairs of modalities, up to eight points; with the defaults here none lost
-    beyond noise, and less is gained where the teacher is the stronger one. What gained most, where
-    some pairs have no label, is a :class:`~cmkdlearn.teachers.ProductOfExperts` of the teacher and
-    the student's own modality, with ``alpha=0.2``.
+    Where all pairs had a label, the usual :math:`\lambda = 1` and :math:`\tau = 4` cost accuracy on
+    five of 18 pairs of real modalities, by up to 2.8 points, and gained on two; the defaults left
+    all but one as they were (-0.6). Where most pairs had none, both gained, the usual ones more.
+    What gained most there, and lost nowhere, is a :class:`~cmkdlearn.teachers.ProductOfExperts` of
+    the teacher and the student's own modality, with ``alpha=0.2``.
 
     A sample whose label is -1 (None among string labels) is unlabelled, as in
     :mod:`sklearn.semi_supervised`: it carries the distillation term only, and only teachers that
