@@ -24,7 +24,12 @@ from cmkdlearn.students import (
     MultiTeacherDistiller,
     UCMKDStudent,
 )
-from cmkdlearn.teachers import TeacherEnsemble, UnimodalTeacher, WordNetRelaxedTeacher
+from cmkdlearn.teachers import (
+    ProductOfExperts,
+    TeacherEnsemble,
+    UnimodalTeacher,
+    WordNetRelaxedTeacher,
+)
 
 rng = np.random.default_rng(0)
 y = np.arange(60) % 2
@@ -53,6 +58,7 @@ CASES = {
                                     pretrain_epochs=1, decoder_dim=8, **VIT), IMAGES),
     "FusionClassifier": (FusionClassifier(modalities=("a", "b"), teacher_modality="auto", selector=CCHSelector(
         student=None, network=UnimodalTeacher(**SHORT), n_repeats=2), **SHORT), BOTH),
+    "ProductOfExperts": (ProductOfExperts([("net", UnimodalTeacher(**SHORT)), ("forest", FOREST)], cv=2), X),
     "CCHSelector": (CCHSelector(student="a", network=UnimodalTeacher(**SHORT), n_repeats=2,
                                 distiller=MultiTeacherDistiller(**SHORT)), BOTH),
 }

@@ -12,6 +12,7 @@ from torch import nn
 from cmkdlearn._bridge.inference import infer
 from cmkdlearn._bridge.reading import READ_AS, Reader
 from cmkdlearn._protocol import labelled_part
+from cmkdlearn._seeding import seeded_copy
 from cmkdlearn._validation import check_number, check_option
 from cmkdlearn.base import TorchClassifier
 from cmkdlearn.losses._kd import kd_rows
@@ -164,7 +165,8 @@ class FusionClassifier(TorchClassifier):
 
         asked = self.selector
         if asked is None:
-            asked = CCHSelector(student=None, network=peer(self), random_state=self._draw_seed())
+            asked = CCHSelector(student=None, network=peer(self))
+        asked = seeded_copy(asked, self._draw_seed())
         self.selectors_ = {name: clone(asked).set_params(student=name, teacher=None).fit(X, y)
                            for name in X}
         evidence = {chosen.best_teacher_: chosen.evidence_[chosen.best_teacher_]

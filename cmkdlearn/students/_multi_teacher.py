@@ -436,10 +436,9 @@ def _teach(lesson):
     """Fit a teacher on the labelled samples, and let it speak about all of them."""
     name, teacher, X, y, weight, classes, cv, modality = vars(lesson).values()
     X_known, y_known, w_known = labelled_part(X, y, weight)
-    unseen = None if cv is None or isinstance(teacher, FrozenEstimator) else \
-        out_of_fold_logits(name, teacher, X_known, y_known, classes, cv, modality, w_known)
     fitted = fit_teacher(teacher, X_known, y_known, modality, w_known)
     logits = teaching_logits(name, fitted, X, y, classes)
-    if unseen is not None:
-        logits[labelled_mask(y)] = unseen
+    if cv is not None and not isinstance(teacher, FrozenEstimator):
+        logits[labelled_mask(y)] = out_of_fold_logits(name, teacher, X_known, y_known, classes, cv,
+                                                      modality, w_known)
     return fitted, logits
