@@ -17,6 +17,7 @@ from cmkdlearn._protocol import (
     as_teacher,
     class_columns,
     fit_teacher,
+    folds,
     labelled_part,
     needs_labels,
     out_of_fold_logits,
@@ -436,9 +437,10 @@ def _teach(lesson):
     """Fit a teacher on the labelled samples, and let it speak about all of them."""
     name, teacher, X, y, weight, classes, cv, modality = vars(lesson).values()
     X_known, y_known, w_known = labelled_part(X, y, weight)
+    parts = None if isinstance(teacher, FrozenEstimator) or cv is None else folds(cv, y_known)
     fitted = fit_teacher(teacher, X_known, y_known, modality, w_known)
     logits = teaching_logits(name, fitted, X, y, classes)
-    if cv is not None and not isinstance(teacher, FrozenEstimator):
-        logits[labelled_mask(y)] = out_of_fold_logits(name, teacher, X_known, y_known, classes, cv,
-                                                      modality, w_known)
+    if parts is not None:
+        logits[labelled_mask(y)] = out_of_fold_logits(name, teacher, X_known, y_known, classes,
+                                                      parts, modality, w_known)
     return fitted, logits
