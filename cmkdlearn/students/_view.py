@@ -139,7 +139,7 @@ def _voice(name, teacher, *args):
     if isinstance(inner, TorchTeacher) and _answers_as(inner, _definer(inner, "_fed")):
         return _Network(name, inner, *args)
     if isinstance(inner, TeacherEnsemble) and _answers_as(inner, TeacherEnsemble):
-        return _Ensemble(inner, *args)
+        return _Ensemble(name, inner, *args)
     return _Arrays(name, inner, *args)
 
 
@@ -187,9 +187,13 @@ class _Network:
 
 
 class _Ensemble:
-    """A :class:`~cmkdlearn.teachers.TeacherEnsemble`: the mean of its members."""
+    """A :class:`~cmkdlearn.teachers.TeacherEnsemble`: the weighted sum of its members."""
 
-    def __init__(self, teacher, *args):
+    def __init__(self, name, teacher, student, *args):
+        self.weights, bias = teacher._weights_and_bias()
+        columns = class_columns(name, teacher, student.classes_)
+        self.bias = torch.from_numpy(np.broadcast_to(bias, len(teacher.classes_))[columns])
+        args = student, *args
         self.voices = [_voice(name, member, *args)
                        for name, member in teacher.named_teachers_.items()]
 
@@ -198,7 +202,9 @@ class _Ensemble:
 
     def __call__(self, X, shown):
         said = [voice(X, part) for voice, part in zip(self.voices, shown, strict=True)]
-        logits = torch.stack([output.logits for output in said]).mean(dim=0)
+        logits = self.bias.to(X.device) + sum(
+            float(weight) * output.logits
+            for weight, output in zip(self.weights, said, strict=True))
         if any(output.features is None for output in said):
             return Output(logits)
         return Output(logits, torch.cat([output.features for output in said], dim=1))

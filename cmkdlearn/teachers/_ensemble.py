@@ -119,7 +119,7 @@ class TeacherEnsemble(AnswersByLogits, TeacherComposition):
         return np.hstack([teacher.encode(X) for teacher in self.teachers_])
 
     def teaching_logits(self, X, y=None):
-        """Return the mean of the members' logits, (n, n_classes) float32."""
+        """Return the sum of the members' weighted logits, (n, n_classes) float32."""
         check_is_fitted(self)
         weights, bias = self._weights_and_bias()
         return bias + sum(weight * teaching_logits(name, teacher, X, y, self.classes_)

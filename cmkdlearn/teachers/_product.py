@@ -4,7 +4,6 @@ import numpy as np
 from scipy.optimize import minimize
 from scipy.special import log_softmax, softmax
 from sklearn.frozen import FrozenEstimator
-from sklearn.utils.validation import check_is_fitted
 
 from cmkdlearn._protocol import (
     fit_teacher,
@@ -113,7 +112,8 @@ class ProductOfExperts(TeacherEnsemble):
         codes = np.searchsorted(self.classes_, y)
         share = np.bincount(codes, weight)
         self.class_prior_ = share / share.sum()
-        for train, _ in folds(self.cv, y):
+        parts = folds(self.cv, y)  # once: a splitter that shuffles draws others each time
+        for train, _ in parts:
             lost = np.setdiff1d(self.classes_, y[train])
             if len(lost):
                 raise ValueError(f"cv={self.cv!r} has a fold with all samples of the classes "
@@ -125,7 +125,7 @@ class ProductOfExperts(TeacherEnsemble):
             if isinstance(teacher, FrozenEstimator):
                 unseen = teaching_logits(name, fitted, X, y, self.classes_)
             else:
-                unseen = out_of_fold_logits(name, teacher, X, y, self.classes_, self.cv,
+                unseen = out_of_fold_logits(name, teacher, X, y, self.classes_, parts,
                                             weight=weight)
             self.teachers_.append(fitted)
             calibrations.append(_calibrate(unseen, codes, weight, np.log(self.class_prior_)))
@@ -137,11 +137,6 @@ class ProductOfExperts(TeacherEnsemble):
         priors = self.prior_weights_.sum() - (len(self.teachers_) - 1)
         return ((1 / self.temperatures_).astype(np.float32),
                 (priors * np.log(self.class_prior_)).astype(np.float32))
-
-    def teaching_logits(self, X, y=None):
-        """Return the logarithm of the product, up to a constant, (n, n_classes) float32."""
-        check_is_fitted(self)
-        return super().teaching_logits(X, y)
 
 
 def _calibrate(logits, y, weight, log_prior):
