@@ -88,9 +88,9 @@ def _length_by_product(x, y, least):
     centre = y.detach().mean(dim=-2, keepdim=True)  # an offset would make all samples near
     x, y = x - centre, y - centre
     squares = x.square().sum(-1)[..., :, None] + y.square().sum(-1)[..., None, :]
-    squared = squares - 2 * (x @ y.transpose(-1, -2))
+    squared = torch.sub(squares, x @ y.mT, alpha=2)
     near = squared.detach() <= least * squares.detach()
-    return squared.masked_fill(near, 1).sqrt(), near
+    return (squared.masked_fill(near, 1) if near.any() else squared).sqrt(), near
 
 
 def _length_of_difference(x, y):

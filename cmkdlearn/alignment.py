@@ -4,6 +4,7 @@ Features are aligned by entropic optimal transport (FA), predictions by the teac
 to the student's features (LA).
 """
 
+import math
 import warnings
 from collections.abc import Callable
 from typing import NamedTuple
@@ -21,8 +22,9 @@ __all__ = ["Transport", "feature_alignment", "label_alignment", "sinkhorn"]
 METRICS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {"l2": l2, "l1": l1, "angular": angular}
 """Costs by name: functions of (n, d) and (m, d) features, or batches of them, to (n, m) costs."""
 
-STEPS_PER_CHECK = 10  # Sinkhorn iterations between two looks at the error
+LOOKS = (1, 2, 4, 7, 10)  # the iterations on a kernel after which the error is looked at
 FINE = 1e4  # costs of so many epsilons leave single precision too few digits for the potentials
+STEEP = 1e15  # scalings beyond hide what is too small for the kernel's numbers
 
 
 class Transport(NamedTuple):
@@ -74,7 +76,7 @@ def sinkhorn(cost, a=None, b=None, *, reg="auto", max_iter=1000, tol=1e-3, poten
         :math:`\varepsilon > 0`; "auto" is a tenth of the mean cost.
     max_iter : int, default=1000
     tol : float, default=1e-3
-        Stop when ``error`` is below; looked at every 10 iterations.
+        Stop when ``error`` is below; looked at after 1, 2, 4, 7 and 10 iterations, and so on.
     potential : Tensor of shape (..., m), optional
         Where to start: the ``potential`` of a similar problem.
 
@@ -114,69 +116,87 @@ def sinkhorn(cost, a=None, b=None, *, reg="auto", max_iter=1000, tol=1e-3, poten
     if not C.dtype.is_floating_point or C.ndim < 2 or not C.numel():
         raise ValueError(f"cost must be a floating-point matrix with samples on both sides; got "
                          f"{tuple(C.shape)} of {C.dtype}.")
-    if not C.isfinite().all():
+    largest = _largest(C)
+    if not largest.isfinite().all():
         raise ValueError("cost holds NaN or infinite values. Look at the features and their "
                          "metric.")
+    a, b = _weights("a", a, C[..., 0]), _weights("b", b, C[..., 0, :])
+    plan, eps, g, n_iter, error = _plan(C, largest, a, b, reg, max_iter, tol, potential)
+    linear = (plan.to(cost.dtype) * cost).sum(dim=(-2, -1))  # sum of pi_ij delta_ij, eq. 12
+    independent = (a[..., :, None] * b[..., None, :]).to(plan)
+    divergence = (eps * torch.special.xlogy(plan, plan / independent)).sum(dim=(-2, -1))
+    return Transport(plan.to(cost.dtype), linear, linear + divergence.to(cost.dtype),
+                     g[..., 0, :].to(cost.dtype), n_iter, error)
+
+
+def _largest(C):
+    """Return the size of the largest cost of each problem, (..., 1, 1); NaN where there is one."""
+    return C.abs().amax(dim=(-2, -1), keepdim=True)
+
+
+@torch.no_grad()
+def _plan(C, largest, a, b, reg, max_iter, tol, potential=None):
+    """Return pi* of equation 13, in the precision that it takes, with what it was found by."""
     if reg == "auto":
         eps = 0.1 * C.mean(dim=(-2, -1), keepdim=True).clamp_min(torch.finfo(C.dtype).tiny)
     else:
         eps = torch.full_like(C[..., :1, :1],
                               check_number("reg", reg, low=0, open_low=True))
     if C.element_size() < 4:
-        C, eps = C.float(), eps.float()
-    if C.element_size() < 8 and (C.abs().amax(dim=(-2, -1), keepdim=True) > FINE * eps).any():
-        C, eps = C.double(), eps.double()
-    a, b = _weights("a", a, C[..., 0]), _weights("b", b, C[..., 0, :])
-    with torch.no_grad():
-        plan, f, g, n_iter, error = _solve(C, a, b, eps, max_iter, tol, potential)  # pi*, eq. 13
-    if not error.max() <= tol:
-        warnings.warn(f"Sinkhorn stopped after max_iter={max_iter} iterations with an error of "
-                      f"{error.max():.1e}, above tol={tol:g}. Raise max_iter or reg.",
-                      ConvergenceWarning, stacklevel=2)
-    plan = plan.to(cost.dtype)
-    linear = (plan * cost).sum(dim=(-2, -1))  # sum of pi_ij delta_ij, eq. 12
-    # at the solution eps * log(P / a b) = f + g - C
-    divergence = (plan * (f + g - C).to(cost.dtype)).sum(dim=(-2, -1))
-    return Transport(plan, linear, linear + divergence, g[..., 0, :].to(cost.dtype), n_iter,
-                     error)
-
-
-def _solve(C, a, b, eps, max_iter, tol, potential):
-    """Sinkhorn's iterations; f is (..., n, 1) and g is (..., 1, m), with P = a b exp((f+g-C)/eps).
-
-    The scalings u and v multiply the kernel of the current potentials, and are absorbed into them
-    after some iterations. A small eps is come down to, or the potentials would be long on the way.
-    """
-    a, b = a[..., :, None], b[..., None, :]
-    target = eps
-    if potential is None:
+        C, largest, eps = C.float(), largest.float(), eps.float()
+    if C.element_size() < 8 and (largest > FINE * eps).any():
+        C, largest, eps = C.double(), largest.double(), eps.double()
+    start = eps
+    if potential is None:  # a small eps is come down to, or the way would be long
+        start = torch.maximum(eps, largest / 30)
         g = torch.zeros_like(C[..., :1, :])
-        eps = torch.maximum(eps, 0.1 * C.abs().mean(dim=(-2, -1), keepdim=True))
     else:
         g = potential[..., None, :].to(C)
+    plan, g, n_iter, error = _solve(C, a.to(C)[..., :, None], b.to(C)[..., None, :], g, start, eps,
+                                    max_iter, tol)
+    if not (worst := error.max().item()) <= tol:
+        warnings.warn(f"Sinkhorn stopped after max_iter={max_iter} iterations with an error of "
+                      f"{worst:.1e}, above tol={tol:g}. Raise max_iter or reg.",
+                      ConvergenceWarning, stacklevel=4)
+    return plan, eps, g, n_iter, error
 
-    def soft_minimum(cost, weights, axis):
-        return -eps * torch.logsumexp(weights.log() - cost / eps, dim=axis, keepdim=True)
 
-    for done in range(0, max_iter, STEPS_PER_CHECK):
-        # one iteration on the potentials themselves: it leaves no row and no column without mass
-        f = soft_minimum(C - g, b, -1)
-        g = soft_minimum(C - f, a, -2)
-        K = a * b * torch.exp((f + g - C) / eps)
-        v = torch.ones_like(b)
-        for _ in range(min(STEPS_PER_CHECK, max_iter - done) - 1):
-            u = a / (K @ v.transpose(-1, -2))
-            v = b / (u.transpose(-1, -2) @ K)
-        if done + 1 < max_iter and u.isfinite().all() and v.isfinite().all():
-            f, g = f + eps * u.log(), g + eps * v.log()
-            K = u * K * v
-        error = (K.sum(-1, keepdim=True) - a).abs().sum(dim=(-2, -1))
-        n_iter = min(done + STEPS_PER_CHECK, max_iter)
-        if (eps > target).any():
-            eps = torch.maximum(target, eps / 4)
-        elif error.max() <= tol:
-            break
-    return K, f, g, n_iter, error
+def _solve(C, a, b, g, eps, target, max_iter, tol):
+    """Sinkhorn's iterations; a is (..., n, 1), b and the potential g of its side (..., 1, m).
+
+    The scalings u and v multiply the kernel of g, and are absorbed into it after some iterations.
+    """
+    n_iter = 0
+    while True:
+        # an iteration that leaves no row and no column without mass
+        exponent = b.log() + (g - C) / eps
+        K = a * exponent.softmax(dim=-1)
+        v = b / K.sum(dim=-2, keepdim=True)
+        if not v.max().item() < STEEP:  # then on the potentials themselves
+            f = -eps * exponent.logsumexp(dim=-1, keepdim=True)
+            g = -eps * torch.logsumexp(a.log() + (f - C) / eps, dim=-2, keepdim=True)
+            K, v = a * b * torch.exp((f + g - C) / eps), torch.ones_like(b)
+        u, start, rows = torch.ones_like(a), v, K @ v.mT
+        limit = min(LOOKS[-1], max_iter - n_iter)
+        for done in range(1, limit + 1):
+            if done > 1:
+                u = a / rows
+                v = b / (u.mT @ K)
+                rows = K @ v.mT
+            if done in LOOKS or done == limit:
+                error = (u * rows - a).abs().sum(dim=(-2, -1))
+                if error.max().item() <= tol:
+                    break
+        n_iter += done
+        steepest = torch.maximum(u.max(), v.max()).item()
+        if not math.isfinite(steepest):
+            u, v = torch.ones_like(a), start
+            error = (K @ v.mT - a).abs().sum(dim=(-2, -1))
+        g = g + eps * v.log()
+        found = steepest < STEEP and (eps <= target).all() and error.max().item() <= tol
+        if found or n_iter == max_iter:
+            return u * K * v, g, n_iter, error
+        eps = torch.maximum(target, eps / 4)
 
 
 def _weights(name, weights, like):
@@ -269,24 +289,26 @@ def feature_alignment(z_S, z_T, *, y_S=None, y_T=None, metric="l2", label_cost=0
         return C
 
     C = costs(z_S, z_T, y_S, y_T)  # delta(z_i^S, z_j^T), eq. 12
-    if not C.isfinite().all():
+    largest = _largest(C.detach())
+    if not math.isfinite(largest.item()):
         raise FloatingPointError(
             f"The cost between the student's and the teacher's features, metric={metric!r}, is "
             "NaN or infinite. Lower the learning rate, or look at the scale of the features.")
-    if unbiased and reg == "auto":
-        reg = 0.1 * float(C.detach().mean())
-    transport = sinkhorn(C, reg=reg, max_iter=max_iter, tol=tol)
     if not unbiased:
-        fa = transport.cost  # eq. 14
+        a, b = _weights("a", None, C[:, 0]), _weights("b", None, C[0])
+        plan = _plan(C.detach(), largest, a, b, reg, max_iter, tol)[0]
+        fa = (plan.to(C.dtype) * C).sum()  # eq. 14
     else:
-        fa = transport.objective
+        if reg == "auto":
+            reg = 0.1 * float(C.detach().mean())
+        fa = sinkhorn(C, reg=reg, max_iter=max_iter, tol=tol).objective
         for z, y in ((z_S, y_S), (z_T, y_T)):
             fa = fa - sinkhorn(costs(z, z, y, y), reg=reg, max_iter=max_iter,
                                tol=tol).objective / 2
-    apart = C.detach().any()
-    if not fa.isfinite() or (fa == 0 and apart and not unbiased):
+    value = fa.item()
+    if not math.isfinite(value) or (value == 0 and largest > 0 and not unbiased):
         raise FloatingPointError(
-            f"The feature alignment came out as {fa.item()} on samples that differ. Use "
+            f"The feature alignment came out as {value} on samples that differ. Use "
             'reg="auto", or a larger reg, or look at the scale of the features.')
     return fa
 

@@ -45,10 +45,11 @@ def test_small_regularisation_is_exact_transport():
     exact = ot.emd2(np.full(12, 1 / 12), np.full(12, 1 / 12), C.numpy())
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
-        gaps = [sinkhorn(C, reg=reg, tol=1e-9, max_iter=50_000).cost.item() - exact
-                for reg in (0.3, 0.1, 0.002)]
-    assert gaps[0] > gaps[1] > gaps[2] >= -1e-9
-    assert gaps[2] < 1e-3 * exact
+        found = [sinkhorn(C, reg=reg, tol=1e-9, max_iter=50_000) for reg in (0.3, 0.1, 0.002)]
+    gaps = [transport.cost.item() - exact for transport in found]
+    # a plan is below by what is missing of it, at most at the largest cost
+    assert gaps[0] > gaps[1] > gaps[2] >= -found[2].error.item() * C.max().item()
+    assert abs(gaps[2]) < 1e-4 * exact
 
 
 def test_two_points_in_closed_form():
