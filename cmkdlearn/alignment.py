@@ -359,14 +359,21 @@ def label_alignment(logits_S, teacher_head, z_S, y, *, weight=None, gradient="st
     0.3466
     """
     check_option("gradient", gradient, ["student", "full"])
+    return less_likely(logits_S, log_kappa(teacher_head, z_S, y, gradient), y, weight)
+
+
+def log_kappa(teacher_head, z_S, y, gradient="student"):
+    """Return the log-probability of each sample's true label for the teacher's head, (n,)."""
     with torch.set_grad_enabled(gradient == "full" and torch.is_grad_enabled()):
-        log_p_T = true_log_probability(teacher_head(z_S), y)
-        kappa = log_p_T.exp()  # eq. 56
-        teacher = kappa * log_p_T
-    each = F.cross_entropy(logits_S, y, reduction="none") + teacher  # eq. 15
+        return true_log_probability(teacher_head(z_S), y)  # eq. 56
+
+
+def less_likely(logits_S, log_p_T, y, weight=None):
+    """Equation 15, for what :func:`log_kappa` has returned."""
+    each = F.cross_entropy(logits_S, y, reduction="none") + log_p_T.exp() * log_p_T
     return (each if weight is None else weight * each).mean()
 
 
 def true_log_probability(logits, y):
-    """Return the log-probability of each sample's true label, (n,); of the teacher's: log kappa."""
+    """Return the log-probability of each sample's true label, (n,)."""
     return logits.log_softmax(dim=1).gather(1, y[:, None])[:, 0]

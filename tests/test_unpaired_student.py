@@ -240,7 +240,7 @@ def test_an_inner_step_of_weight_1_is_a_thousandth_of_what_it_moves(teacher, mon
             steps.append(((way / length).item(), [name for name, p in self.params.items()
                                                   if not torch.equal(p, before[name])]))
 
-    monkeypatch.setattr(_unpaired, "InnerLoop", Watched)
+    monkeypatch.setitem(_unpaired.LOOPS, "first", Watched)
     (name,) = {"lambda_fa", "lambda_la"} - params.keys()
     for scale in (1.0, 1e3):
         fit(teacher, **{**params, name: weight}, feature_scale=scale, max_epochs=1, module=nn.Sequential(
@@ -304,17 +304,19 @@ def test_the_first_step_of_adamw_moves_each_parameter_by_the_rate(weight_decay):
     rates = {"encoder.weight": 0.1, "encoder.bias": 0.1, "head.weight": 0.02, "head.bias": 0.02}
     x, loops = torch.randn(8, 4), []
     for scale in (1.0, 1e3):
-        inner = InnerLoop(module, rates, optimizer="adamw", weight_decay=weight_decay)
+        own = copy.deepcopy(module)
+        inner = InnerLoop(copy.deepcopy(module), rates, optimizer="adamw", weight_decay=weight_decay)
+        inner.__enter__()
         loss = scale * inner(x).square().sum()
         signs = torch.autograd.grad(loss, list(inner.params.values()), retain_graph=True)
         inner.descend("phi", loss, 1.0)
-        assert torch.equal(inner.params["head.weight"], module.head.weight)
+        assert torch.equal(inner.params["head.weight"], own.head.weight)
         inner.descend("p", scale * inner(x).square().sum(), 1.0)
-        for (name, p), sign in zip(inner.own.items(), signs, strict=True):
+        for (name, p), sign in zip(own.named_parameters(), signs, strict=True):
             if name.startswith("encoder."):  # the head's gradient is another by now
                 expected = (1 - rates[name] * weight_decay) * p - rates[name] * sign.sign()
                 torch.testing.assert_close(inner.params[name], expected, rtol=1e-5, atol=1e-6)
-        assert ((inner.params["head.weight"] - (1 - 0.02 * weight_decay) * module.head.weight).abs()
+        assert ((inner.params["head.weight"] - (1 - 0.02 * weight_decay) * own.head.weight).abs()
                 - 0.02).abs().max() < 1e-5
         loops.append(inner)
     for name in rates:
@@ -327,9 +329,29 @@ def test_the_first_step_of_adamw_moves_each_parameter_by_the_rate(weight_decay):
 def test_weight_decay_of_a_plain_inner_step():
     module = nn.Sequential()
     module.head = nn.Linear(3, 2)
-    inner = InnerLoop(module, dict.fromkeys(("head.weight", "head.bias"), 0.1), weight_decay=0.5)
-    inner.descend("p", inner(torch.ones(1, 3)).sum(), 1.0)
-    torch.testing.assert_close(inner.params["head.weight"], 0.95 * module.head.weight - 0.1)
+    before = module.head.weight.detach().clone()
+    with InnerLoop(module, dict.fromkeys(("head.weight", "head.bias"), 0.1), weight_decay=0.5) as inner:
+        inner.descend("p", inner(torch.ones(1, 3)).sum(), 1.0)
+        torch.testing.assert_close(module.head.weight, 0.95 * before - 0.1)
+    assert torch.equal(module.head.weight, before)
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
+def test_a_loop_that_fails_leaves_the_network_as_it_was(optimizer):
+    """Bit for bit, with the statistics of the first call alone."""
+    torch.manual_seed(0)
+    module, x = nn.Sequential(), torch.randn(8, 4)
+    module.encoder, module.head = nn.Sequential(nn.Linear(4, 3), nn.BatchNorm1d(3)), nn.Linear(3, 2)
+    once = copy.deepcopy(module)
+    once(x)
+    with pytest.raises(KeyboardInterrupt), \
+            InnerLoop(module, dict.fromkeys(dict(module.named_parameters()), 0.1), optimizer) as inner:
+        for part in ("phi", "p"):
+            inner.descend(part, inner(x).square().sum(), 1.0)
+        assert not torch.equal(module.head.weight, once.head.weight)
+        raise KeyboardInterrupt
+    for (name, one), other in zip(module.state_dict().items(), once.state_dict().values(), strict=True):
+        assert torch.equal(one, other), name
 
 
 @pytest.mark.parametrize("rate_times_curvature", [0.5, 1.0, 1.5])
@@ -341,9 +363,9 @@ def test_what_a_steep_direction_learns(rate_times_curvature):
     def loss(output):
         return curvature * output.square().sum() / 2
 
-    inner = InnerLoop(module, {"head.weight": rate_times_curvature / curvature})
-    inner.descend("p", loss(inner(torch.ones(1, 1))), 1.0)
-    inner.backward(loss(inner(torch.ones(1, 1))))
+    with InnerLoop(module, {"head.weight": rate_times_curvature / curvature}) as inner:
+        inner.descend("p", loss(inner(torch.ones(1, 1))), 1.0)
+        inner.backward(loss(inner(torch.ones(1, 1))))
     expected = curvature * (1 - rate_times_curvature) * module.head.weight.detach()
     torch.testing.assert_close(module.head.weight.grad, expected, rtol=1e-4, atol=1e-4)
 
@@ -365,7 +387,7 @@ class Adapted(InnerLoop):
 @pytest.mark.parametrize("groups", [{}, {"optimizer__param_groups": [("head.*", {"lr": 0.05})]}])
 def test_the_inner_rate_follows_the_optimisers(narrow, monkeypatch, groups):
     """Of a warm-up and a cosine, step by step, and group by group of the parameters."""
-    monkeypatch.setattr(_unpaired, "InnerLoop", Adapted)
+    monkeypatch.setitem(_unpaired.LOOPS, "first", Adapted)
     monkeypatch.setattr(Adapted, "seen", [])
     student = fit(narrow, module=Tiny, inner_lr="lr", feature_scale=1.0, schedule="cosine", warmup=0.2,
                   optimizer=torch.optim.SGD, batch_size=50, lr=0.2, **groups)

@@ -8,13 +8,12 @@ OPTIMIZERS = ("sgd", "adamw")
 
 
 class InnerLoop:
-    """A network's parameters on their way, while the network keeps its own.
+    """A network's parameters on their way, from which they are brought back.
 
-    With ``order="first"`` the gradient at the adapted parameters is given to the original ones;
-    with "second" it is traced back through the steps.
-
-    The network's buffers see the first call alone, which is at its own parameters. So the
-    statistics of batch normalisation belong to what is kept, and not to where the steps lead.
+    The gradient at where they have come to is given to the parameters as they were: the first
+    order. On leaving the context they are, bit for bit, and so are the network's buffers but for
+    the first call, which is at the network's own parameters. So the statistics of batch
+    normalisation belong to what is kept, and not to where the steps lead.
 
     Parameters
     ----------
@@ -23,47 +22,50 @@ class InnerLoop:
     rates : dict of str to float, or "auto"
         By the parameters' names; "auto" makes a step of weight 1 as long as a thousandth of the
         norm of what it moves.
-    order : {"first", "second"}
     optimizer : {"sgd", "adamw"}
         The latter begins anew with each loop.
     weight_decay : float
         A step shrinks what it moves by this times the rate.
     """
 
-    def __init__(self, module, rates, order="first", optimizer="sgd", weight_decay=0.0):
-        self.module, self.rates, self.second = module, rates, order == "second"
-        self.decay = weight_decay
-        self.own = {name: p for name, p in module.named_parameters() if p.requires_grad}
-        self.params = dict(self.own)
-        if not self.second:  # copies, since AdamW steps in place
-            self.params = {name: p.detach().clone().requires_grad_()
-                           for name, p in self.own.items()}
+    def __init__(self, module, rates, optimizer="sgd", weight_decay=0.0):
+        self.module, self.rates, self.decay = module, rates, weight_decay
+        self.params = {name: p for name, p in module.named_parameters() if p.requires_grad}
+        self.names = {"phi": [name for name in self.params if not _is_p(name)],
+                      "p": [name for name in self.params if _is_p(name)]}
         self.adamw = _adamw(self.params, rates, weight_decay) if optimizer == "adamw" else None
-        self.buffers = {}
         self.of_projection = {}
 
+    def __enter__(self):
+        self.kept = [p.detach().clone() for p in self.params.values()]
+        self.buffers = None
+        return self
+
+    @torch.no_grad()
+    def __exit__(self, *_):
+        for p, kept in zip(self.params.values(), self.kept, strict=True):
+            p.copy_(kept)
+        for buffer, kept in zip(self.module.buffers(), self.buffers or (), strict=False):
+            buffer.copy_(kept)
+
     def __call__(self, x):
-        if self.second:  # names of their own: phi has come from p, and is held fixed as p steps on
-            self.params = {name: p.view_as(p) for name, p in self.params.items()}
-        output = functional_call(self.module, {**self.params, **self.buffers}, (x,))
-        if not self.buffers:
-            self.buffers = {name: b.clone() for name, b in self.module.named_buffers()}
+        output = self.module(x)
+        if self.buffers is None:
+            self.buffers = [buffer.clone() for buffer in self.module.buffers()]
         return output
 
     def head(self, features):
-        state = {name.removeprefix("head."): p for name, p in self.params.items() if _is_p(name)}
-        return functional_call(self.module.head, state, (features,))
+        return self.module.head(features)
 
     def descend(self, part, loss, weight):
         """Take one step on "phi" or "p".
 
         ``weight`` is that of the loss, which has been multiplied by it.
         """
-        names = [name for name in self.params if _is_p(name) == (part == "p")]
+        names = self.names[part]
         if not (names and loss.requires_grad):
             return
-        found = torch.autograd.grad(loss, [self.params[name] for name in names],
-                                    create_graph=self.second, allow_unused=True)
+        found = self._gradients(loss, names)
         gradients = {name: gradient for name, gradient in zip(names, found, strict=True)
                      if gradient is not None}
         for name, gradient in gradients.items():
@@ -75,14 +77,22 @@ class InnerLoop:
             self.adamw.step()
             self.adamw.zero_grad()
             return
-        rates = self._relative(gradients, weight) if self.rates == "auto" else self.rates
+        self._move(gradients, self._relative(gradients, weight) if self.rates == "auto"
+                   else self.rates)
+
+    def _gradients(self, loss, names):
+        return torch.autograd.grad(loss, [self.params[name] for name in names], allow_unused=True)
+
+    @torch.no_grad()
+    def _move(self, gradients, rates):
         for name, gradient in gradients.items():
-            rate = rates[name]
-            adapted = (1 - rate * self.decay) * self.params[name] - rate * gradient
-            self.params[name] = adapted if self.second else adapted.detach().requires_grad_()
+            p, rate = self.params[name], rates[name]
+            if self.decay:
+                p.mul_(1 - rate * self.decay)
+            p.sub_(rate * gradient)
 
     def _relative(self, gradients, weight):
-        length, slope = (torch.stack([part.detach().norm() for part in parts]).norm() for parts in
+        length, slope = (_norm([_norm(part.detach()) for part in parts]) for parts in
                          ([self.params[name] for name in gradients], gradients.values()))
         rate = RELATIVE_STEP * weight * length / slope.clamp_min(1e-12)
         return dict.fromkeys(gradients, rate)
@@ -92,16 +102,59 @@ class InnerLoop:
 
         Cross-entropy does not pass through the projection, which descends along the inner terms.
         """
-        if self.second:
-            loss.backward()
-            return
-        gradients = torch.autograd.grad(loss, list(self.params.values()), allow_unused=True)
-        for (name, p), gradient in zip(self.own.items(), gradients, strict=True):
+        gradients = self._gradients(loss, self.params)
+        for (name, p), gradient in zip(self.params.items(), gradients, strict=True):
             p.grad = gradient if gradient is not None else self.of_projection.get(name)
+
+
+class TracedInnerLoop(InnerLoop):
+    """The same, with the gradient traced back through the steps: the second order.
+
+    The network keeps its own parameters, and computes with those that the steps have made of them.
+    """
+
+    def __enter__(self):
+        self.buffers = {}
+        return self
+
+    def __exit__(self, *_):
+        pass
+
+    def __call__(self, x):
+        # names of their own: phi has come from p, and is held fixed as p steps on
+        self.params = {name: p.view_as(p) for name, p in self.params.items()}
+        output = functional_call(self.module, {**self.params, **self.buffers}, (x,))
+        if not self.buffers:
+            self.buffers = {name: b.clone() for name, b in self.module.named_buffers()}
+        return output
+
+    def head(self, features):
+        state = {name.removeprefix("head."): self.params[name] for name in self.names["p"]}
+        return functional_call(self.module.head, state, (features,))
+
+    def _gradients(self, loss, names):
+        return torch.autograd.grad(loss, [self.params[name] for name in names], create_graph=True,
+                                   allow_unused=True)
+
+    def _move(self, gradients, rates):
+        for name, gradient in gradients.items():
+            rate = rates[name]
+            self.params[name] = (1 - rate * self.decay) * self.params[name] - rate * gradient
+
+    def backward(self, loss):
+        """Leave the gradient in the network's own parameters."""
+        loss.backward()
+
+
+LOOPS = {"first": InnerLoop, "second": TracedInnerLoop}
 
 
 def _is_p(name):
     return name.startswith("head.")
+
+
+def _norm(values):
+    return torch.linalg.vector_norm(torch.stack(values) if isinstance(values, list) else values)
 
 
 def _adamw(params, rates, weight_decay):

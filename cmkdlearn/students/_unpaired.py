@@ -26,13 +26,13 @@ from cmkdlearn._validation import check_number, check_option
 from cmkdlearn.alignment import (
     METRICS,
     feature_alignment,
-    label_alignment,
-    true_log_probability,
+    less_likely,
+    log_kappa,
 )
 from cmkdlearn.base import TorchClassifier
 from cmkdlearn.nn.modules import Classifier
 from cmkdlearn.nn.samples import take
-from cmkdlearn.students._inner import OPTIMIZERS, InnerLoop
+from cmkdlearn.students._inner import LOOPS, OPTIMIZERS
 
 # What the paper's Algorithm 1 and its authors' code have in common.
 TWO_LEVELS = {"bilevel": True, "order": "first", "fa_steps": 1, "la_steps": 1, "lambda_fa": 1.0,
@@ -500,30 +500,31 @@ class UCMKDStudent(TorchClassifier):
         return loss, output
 
     def _algorithm_1(self, net, batch, terms):
-        inner = InnerLoop(net.module_, self._inner_rates(net), self.order, self.inner_optimizer,
-                          self.inner_weight_decay)  # line 5: phi_tmp and p_tmp
-        for _ in range(terms.fa_steps):  # lines 6 to 8: on lambda_1 FA (eq. 14)
-            inner.descend("phi", terms.fa(inner(batch.X)), terms.lambda_fa)
-        moves_phi = self.la_scope == "all"
-        if not (moves_phi and terms.la_steps):
-            output = inner(batch.X)
-        for _ in range(terms.la_steps):  # lines 9 to 13: on lambda_2 LA (eq. 15)
-            if moves_phi:  # line 11
+        loop = LOOPS[self.order](net.module_, self._inner_rates(net), self.inner_optimizer,
+                                 self.inner_weight_decay)
+        with loop as inner:  # line 5: phi_tmp and p_tmp
+            for _ in range(terms.fa_steps):  # lines 6 to 8: on lambda_1 FA (eq. 14)
+                inner.descend("phi", terms.fa(inner(batch.X)), terms.lambda_fa)
+            moves_phi = self.la_scope == "all"
+            if not (moves_phi and terms.la_steps):
                 output = inner(batch.X)
-                inner.descend("phi", terms.la(output.logits, output.z), terms.lambda_la)
-                output = inner(batch.X)
-            # line 12, at the phi of line 11: the one pass there serves cross-entropy, too
-            features, z = output.features, output.z
-            if self.order == "first":
-                features, z = features.detach(), z.detach()
-            inner.descend("p", terms.la(inner.head(features), z), terms.lambda_la)
-            output = output._replace(logits=inner.head(output.features))
-        ce = terms.values["ce"] = self._cross_entropy(output, batch)  # err_S at the adapted, eq. 2
-        if not ce.isfinite():
-            rate = f"lr={self.lr}" if self.inner_lr == "lr" else f"inner_lr={self.inner_lr!r}"
-            raise FloatingPointError(f"Cross-entropy is {ce.item()} after the inner steps. Lower "
-                                     f"{rate}.")
-        inner.backward(ce)  # lines 14 and 15: the adapted parameters' gradient, for the original
+            for _ in range(terms.la_steps):  # lines 9 to 13: on lambda_2 LA (eq. 15)
+                if moves_phi:  # line 11
+                    output = inner(batch.X)
+                    inner.descend("phi", terms.la(output.logits, output.z), terms.lambda_la)
+                    output = inner(batch.X)
+                # line 12, at the phi of line 11: the one pass there serves cross-entropy, too
+                features, z = output.features, output.z
+                if self.order == "first":
+                    features, z = features.detach(), z.detach()
+                inner.descend("p", terms.la(inner.head(features), z), terms.lambda_la)
+                output = output._replace(logits=inner.head(output.features))
+            ce = terms.values["ce"] = self._cross_entropy(output, batch)  # err_S, eq. 2
+            if not ce.isfinite():
+                rate = f"lr={self.lr}" if self.inner_lr == "lr" else f"inner_lr={self.inner_lr!r}"
+                raise FloatingPointError(f"Cross-entropy is {ce.item()} after the inner steps. "
+                                         f"Lower {rate}.")
+            inner.backward(ce)  # lines 14 and 15: the adapted parameters' gradient
         return ce, output
 
     def _inner_rates(self, net):
@@ -580,12 +581,11 @@ class _Terms:
         return self.lambda_fa * self.values["fa"] / method._scale
 
     def la(self, logits, z):
-        teacher, y = self.bank.teacher_logits, self.y.clamp(min=0)
-        with torch.no_grad():
-            kappa = true_log_probability(teacher(z), y).exp()
-            self.values["kappa"] = (kappa if self.weight is None else self.weight * kappa).mean()
-        self.values["la"] = label_alignment(logits, teacher, z, y, weight=self.weight,
-                                            gradient=self.method.la_gradient)
+        y = self.y.clamp(min=0)
+        log_p_T = log_kappa(self.bank.teacher_logits, z, y, self.method.la_gradient)
+        kappa = log_p_T.detach().exp()
+        self.values["kappa"] = (kappa if self.weight is None else self.weight * kappa).mean()
+        self.values["la"] = less_likely(logits, log_p_T, y, self.weight)
         return self.lambda_la * self.values["la"]
 
 
@@ -622,13 +622,15 @@ class _Bank(nn.Module):
         super().__init__()
         self.register_buffer("z", z)
         self.register_buffer("y", y)
-        self.register_buffer("order", torch.tensor(order))
+        sorted_already = order == [*range(len(order))]
+        self.register_buffer("order", None if sorted_already else torch.tensor(order))
         self.head = copy.deepcopy(head).requires_grad_(False)
         self.of_class = [np.flatnonzero(y.numpy() == k) for k in np.unique(y.numpy())]
 
     def teacher_logits(self, z):
         """Apply the teacher's head; the student's classes come first."""
-        return self.head(z)[:, self.order]
+        logits = self.head(z)
+        return logits if self.order is None else logits[:, self.order]
 
 
 def _out_of_fold(template, X, y, weight, cv, classes):
