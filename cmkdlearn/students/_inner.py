@@ -114,7 +114,7 @@ class TracedInnerLoop(InnerLoop):
     """
 
     def __enter__(self):
-        self.buffers = {}
+        self.state: dict[str, torch.Tensor] = {}  # the buffers that later calls change
         return self
 
     def __exit__(self, *_):
@@ -123,9 +123,9 @@ class TracedInnerLoop(InnerLoop):
     def __call__(self, x):
         # names of their own: phi has come from p, and is held fixed as p steps on
         self.params = {name: p.view_as(p) for name, p in self.params.items()}
-        output = functional_call(self.module, {**self.params, **self.buffers}, (x,))
-        if not self.buffers:
-            self.buffers = {name: b.clone() for name, b in self.module.named_buffers()}
+        output = functional_call(self.module, {**self.params, **self.state}, (x,))
+        if not self.state:
+            self.state = {name: b.clone() for name, b in self.module.named_buffers()}
         return output
 
     def head(self, features):
