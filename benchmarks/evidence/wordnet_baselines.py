@@ -3,8 +3,7 @@
 T_m + T_x as in the paper; an ensemble of T_m and a third network; each loss with that third one as
 its teacher, the student's network trained for longer and not augmented, and the loss's default
 weight; and the methods that train their own teachers. DMAE is left out, as it needs a vision
-transformer, and no other method here has one. RLD, CRD and Review have changed since the small
-scale was run, and are not shown.
+transformer, and no other method here has one.
 """
 
 import tempfile
