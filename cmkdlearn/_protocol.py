@@ -16,7 +16,6 @@ from sklearn import get_config
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 from sklearn.frozen import FrozenEstimator
-from sklearn.linear_model._base import LinearClassifierMixin
 from sklearn.model_selection import check_cv
 from sklearn.pipeline import Pipeline
 from sklearn.utils import get_tags
@@ -39,6 +38,8 @@ class ClassifierTeacher:
     def __init__(self, estimator, X=None, y=None, modality=None):
         self.estimator, self.classes_ = estimator, estimator.classes_
         self.modality = modality
+        from sklearn.linear_model._base import LinearClassifierMixin  # a fifth of a second
+
         last = estimator[-1] if isinstance(estimator, Pipeline) else estimator
         self._linear = isinstance(last, LinearClassifierMixin)
         if self._linear:

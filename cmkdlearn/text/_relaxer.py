@@ -4,7 +4,6 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
-from sklearn.cluster import KMeans, MiniBatchKMeans
 from sklearn.preprocessing import normalize
 from sklearn.utils.validation import check_array, check_is_fitted, validate_data
 from threadpoolctl import threadpool_limits
@@ -164,6 +163,8 @@ class WordNetRelaxer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
         else:
             raise ValueError(f"n_clusters={self.n_clusters} is more than the {n_distinct} distinct "
                              "images.")
+        from sklearn.cluster import KMeans, MiniBatchKMeans  # slow to import
+
         method = KMeans if len(V) <= MINI_BATCH_ABOVE else MiniBatchKMeans
         # KMeans sums over threads in the order in which they end, so that only one of them gives
         # the same bits each time.
