@@ -131,3 +131,16 @@ def test_it_is_a_parameter_like_the_others(tmp_path):
 def test_what_is_refused(params, message):
     with pytest.raises(ValueError, match=message):
         fit(**params)
+
+
+@pytest.mark.parametrize(("optimizer", "params", "fused"), [
+    (torch.optim.AdamW, {}, True), (torch.optim.SGD, {}, True), (torch.optim.RMSprop, {}, None),
+    (torch.optim.AdamW, {"optimizer__fused": False}, False),
+    (torch.optim.AdamW, {"optimizer__foreach": True}, None)])
+def test_a_step_is_one_operation_where_torch_has_it(optimizer, params, fused):
+    """Unless its user asks for another; and it leads to the same place but for rounding."""
+    fitted, plain = (UnimodalTeacher(optimizer=optimizer, max_epochs=2, random_state=0, **given).fit(X, y)
+                     for given in (params, {"optimizer__foreach": False}))
+    (group,) = fitted.net_.optimizer_.param_groups
+    assert group.get("fused") is fused
+    np.testing.assert_allclose(fitted.decision_function(X), plain.decision_function(X), rtol=1e-3, atol=1e-4)

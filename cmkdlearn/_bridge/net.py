@@ -254,6 +254,8 @@ def make_net(method, module, criterion, device):
               **{name: value for name, value in method._net_params().items()
                  if not name.startswith(("module__", "accelerator"))},
               "callbacks": callbacks}
+    if takes_fused(method.optimizer, device, params):
+        params["optimizer__fused"] = True  # torch's optimisers make an operation of a step if told
     if torch.device(device).type in SINGLE:
         module.float()  # its means, which are centred in double precision elsewhere
     if hasattr(method, "classes_"):
@@ -262,6 +264,14 @@ def make_net(method, module, criterion, device):
                batch_size=method.batch_size_, max_epochs=method.max_epochs_,
                verbose=verbosity(method), device=device, iterator_valid=BatchLoader,
                **params).initialize()
+
+
+def takes_fused(optimizer, device, params):
+    """Tell whether an optimiser has a fused step here, and its user has asked for no other."""
+    others = ("fused", "foreach", "capturable", "differentiable")
+    return ("fused" in inspect.signature(optimizer).parameters
+            and torch.device(device).type in ("cpu", "cuda")
+            and not any(f"optimizer__{name}" in params for name in others))
 
 
 def go_on(net):
