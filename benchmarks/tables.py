@@ -56,7 +56,7 @@ def speed():
           for network, ratios in ((n, e["to cross-entropy"]) for n, e in unpaired["epoch"].items())
           for method, target in (("bi-level", 3.2), ("bi-level, label step on the head", 2.3))],
         *[_number_row(f"feature alignment with its gradient, {size}: {name}, in units of ours, at "
-                      "the least favourable of four regularisations", least, "{:.2f} times", least=1)
+                      "the least favourable of four ε", least, "{:.2f} times", least=1)
           for size, name, least in _alignment(unpaired)],
         _number_row("memory of a UCMKD step, in units of cross-entropy's",
                     unpaired["mebibytes_of_a_step"]["ratio"], "{:.2f}", most=2.5),
@@ -154,7 +154,8 @@ def unpaired_speed():
                  _at_most(report["targets"]["memory"])])
     return _csv_table(["what", "measured", "target"], rows) + (
         f"\nPOT {report['pot']} as ``{report['pot_call']}``. Measured by "
-        f"``benchmarks/unpaired_speed.py`` on {report['device']}; median and range of the rounds.\n")
+        f"``benchmarks/unpaired_speed.py`` on {report['device']}; median and range of the "
+        "rounds.\n")
 
 
 def cch_pairs():

@@ -85,7 +85,8 @@ def transport(n, relative, width=512):
                "pot": lambda: by_pot(TOL).value.backward()}
     found = {}
     if n <= 512:  # beyond, POT takes minutes
-        found["pot's tol"] = tol = next(tol for tol in (TOL, 1e-3, 1e-4, 1e-5) if missed(tol) <= TOL)
+        tol = next(tol for tol in (TOL, 1e-3, 1e-4, 1e-5) if missed(tol) <= TOL)
+        found["pot's tol"] = tol
         methods["pot at equal error"] = lambda: by_pot(tol).value.backward()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

@@ -6,7 +6,7 @@ returns ``{method: {measure: number}}``. ``CLAIMS`` are judged by the rule in ``
 """
 
 EXPERIMENTS = (
-    "suite",
+    "suite", "suite-weight",
     "wordnet-proportions", "wordnet-labels", "wordnet-baselines",
     "cch-gaussian", "cch-blur", "cch-pairs", "cch-suite", "cch-fusion",
     "ucmkd-default", "ucmkd-digits", "ucmkd-steps", "ucmkd-conditions", "ucmkd-weights",

@@ -39,6 +39,11 @@ ALONE, MORE = "labels only", "unlabelled pairs"
 TRAINING = {"schedule": "cosine", "device": "cpu", "verbose": 0}
 LITTLE = {"alpha": 0.8, "temperature": 1.0}
 OF_PRODUCT = {"alpha": 0.2, "temperature": 1.0}
+METHODS = {  # who teaches, and with what
+    "CE": (None, {}),
+    "KD, λ = 1, τ = 4": ("teacher", HINTON),
+    "KD, α = 0.8, τ = 1": ("teacher", LITTLE),
+    **{name: (name, OF_PRODUCT) for name in ("product", "itself", "exchanged", "joint")}}
 
 
 def cells(settings):
@@ -46,8 +51,9 @@ def cells(settings):
             for pair in PAIRS for given in (ALONE, MORE)}
 
 
-def run(seed, settings, pair, given):
-    data, teachers = _taught(pair, seed, settings["steps"], settings["batch"])
+def run(seed, settings, pair, given, methods=METHODS):
+    needed = tuple(dict.fromkeys(["teacher", *(who for who, _ in methods.values() if who)]))
+    data, teachers = _taught(pair, seed, settings["steps"], settings["batch"], needed)
     known = slice(data.n_labelled)
     X = {name: part[known] for name, part in data.X_train.items()}
     labels_only = X, data.y_train[known], budget(settings["steps"], data.n_labelled,
@@ -55,16 +61,11 @@ def run(seed, settings, pair, given):
     given_to = labels_only if given == ALONE else (
         data.X_train, np.r_[data.y_train[known], np.full(len(data.y_train) - data.n_labelled, -1)],
         budget(settings["steps"], len(data.y_train), settings["batch_unlabelled"]))
-    methods = {
-        "CE": ([], {}, labels_only),
-        "KD, λ = 1, τ = 4": ("teacher", HINTON, given_to),
-        "KD, α = 0.8, τ = 1": ("teacher", LITTLE, given_to),
-        **{name: (name, OF_PRODUCT, given_to) for name in ("product", "itself", "exchanged",
-                                                          "joint")}}
     scores = {"teacher": _scores(teachers["teacher"], data)}
-    for name, (taught_by, params, (X, y, length)) in methods.items():
+    for name, (who, params) in methods.items():
+        X, y, length = given_to if who else labels_only
         student = MultiTeacherDistiller(
-            [("teacher", FrozenEstimator(teachers[taught_by]))] if taught_by else [],
+            [("teacher", FrozenEstimator(teachers[who]))] if who else [],
             modality=data.student, random_state=seed, **TRAINING, **length, **params)
         scores[name] = _scores(student.fit(X, y), data)
     return scores
@@ -76,7 +77,7 @@ def budget(steps, n, batch):
 
 
 @lru_cache(maxsize=1)
-def _taught(pair, seed, steps, batch):
+def _taught(pair, seed, steps, batch, needed):
     """Return a pair's data and its teachers, fitted on what has labels: the same for both cells."""
     read, teacher, student, n = PAIRS[pair]
     data = sample(read(), teacher, student, n, seed)
@@ -90,8 +91,8 @@ def _taught(pair, seed, steps, batch):
     teachers = {}
     read_by = {"teacher": [teacher], "joint": ["joint"], "product": [teacher, student],
                "itself": [student], "exchanged": ["exchanged", student]}
-    for name, modalities in read_by.items():
-        experts = [(one, UnimodalTeacher(modality=one, **training)) for one in modalities]
+    for name in needed:
+        experts = [(one, UnimodalTeacher(modality=one, **training)) for one in read_by[name]]
         chosen = experts[0][1] if name in ("teacher", "joint") else ProductOfExperts(experts)
         teachers[name] = chosen.set_params(random_state=1000 + seed).fit(X, data.y_train[known])
     return data, teachers
