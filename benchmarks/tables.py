@@ -137,6 +137,44 @@ def _seconds(value):
     return f"{value:.2f} s" if value >= 0.1 else f"{1000 * value:.2f} ms"
 
 
+def how_long():
+    """What a sample and epoch cost, for a user to multiply."""
+    report = _read("how_long")
+    rows = [[name, *(_of_a_sample(value) for value in cost.values()),
+             f"{1e4 * 20 * cost['a fitted teacher'] / 6e7:,.1f} min"]
+            for name, cost in report["microseconds"].items()]
+    return _csv_table(["input and network", *next(iter(report["microseconds"].values())),
+                       "10,000 samples, 20 epochs, a fitted teacher"], rows) + (
+        f"\nA sample and epoch (of ``predict``: a sample) on {report['device']}, one thread, "
+        f"batches of {report['batch_size']}. Measured by ``benchmarks/how_long.py``.\n")
+
+
+def _of_a_sample(microseconds):
+    return f"{microseconds:.0f} µs" if microseconds < 1000 else f"{microseconds / 1000:.1f} ms"
+
+
+def rivals():
+    """Training beside others' loops, in units of theirs."""
+    report = _read("rivals-1")
+    versions = ", ".join(f"{name} {version}" for name, version in report["rivals"].items())
+    rows = [["an MLP 512-256-10, cross-entropy: skorch's ``fit``", report["skorch"]],
+            ["UCMKD on an MLP 512-256-10: a plain loop with a copy of the network in each step, "
+             "inner AdamW, and POT", report["ucmkd"]]]
+    rows += [[f"ResNet-18 at 32 x 32, {loss}: a plain loop; {view}", found]
+             for loss, views in report["distillation"].items() for view, found in views.items()]
+    rows += [[f"{name}, {found['steps']} steps: MLPClassifier's ``fit``",
+              found["fit to MLPClassifier"]] for name, found in report["small"].items()]
+    rows += [[f"{name}: MLPClassifier's ``fit``; a bare torch loop in place of ours",
+              found["a bare torch loop to MLPClassifier"]]
+             for name, found in report["small"].items()]
+    one = max(found["milliseconds of predict of one row"] for found in report["small"].values())
+    return _csv_table(["the rival", "our ``fit`` in units of it"],
+                      [[name, _range(found)] for name, found in rows]) + (
+        f"\n{versions}; {report['threads']} thread on {report['device']}, median and range of "
+        f"{report['rounds']} rounds. ``predict`` of one row takes {one:.2f} ms. Measured by "
+        "``benchmarks/rivals.py``.\n")
+
+
 def unpaired_speed():
     report = _read("unpaired_speed")
     rows = [[f"epoch of {network}, {method}, in units of cross-entropy's", _range(cost), target]
@@ -312,7 +350,7 @@ def _csv_table(head, rows):
 
 
 def main():
-    for table in (wordnet_students, speed, floors, growth, unpaired_speed,
+    for table in (wordnet_students, speed, how_long, rivals, floors, growth, unpaired_speed,
                   cch_pairs, cch_calibration, information, toy_sets, mutation):
         (FOLDER / f"{table.__name__}.inc").write_text(table())
 

@@ -20,7 +20,9 @@ from cmkdlearn.information import _lmi, mutual_information
 from cmkdlearn.information._base import with_influence
 from cmkdlearn.inspection import CCHDisplay
 from cmkdlearn.model_selection import corrected_ttest
-from cmkdlearn.selection import ADVICE, CRITERIA, CCHSelector, Pair, Verdict, _summary, _verdict
+from cmkdlearn.selection import CRITERIA, CCHSelector, Verdict
+from cmkdlearn.selection._criteria import Pair
+from cmkdlearn.selection._verdict import ADVICE, judge, sum_up
 from cmkdlearn.students import DistilledRegressor, MultiTeacherDistiller
 from cmkdlearn.teachers import UnimodalTeacher
 from cmkdlearn.theory import GaussianModalities
@@ -248,13 +250,13 @@ def test_intervals_by_hand():
     """Two repeats of two folds of two samples; then without a word about samples."""
     tests = [np.array(test) for test in ([0, 2], [1, 3], [0, 1], [2, 3])]
     rows = [np.array(row) for row in ([1.0, 0.4, -0.4], [2.0, 0.2, -0.2], [1.0, 0.2, -0.2], [3.0, 0, 0])]
-    found = _summary(rows, tests, 2)
+    found = sum_up(rows, tests, 2)
     of_samples = np.std([0.3, 0.0, -0.2, -0.1], ddof=1) / 2
     error = np.hypot(of_samples, np.std([1.5, 2.0], ddof=1) / np.sqrt(2))
     assert found.mean == pytest.approx(1.75)
     assert (found.high - found.low) / 2 == pytest.approx(stats.t.ppf(0.975, 3) * error)
     assert found.pvalue == pytest.approx(2 * stats.t.sf(1.75 / error, 3))
-    unknown = _summary([np.r_[row[0], np.nan, np.nan] for row in rows], tests, 2)
+    unknown = sum_up([np.r_[row[0], np.nan, np.nan] for row in rows], tests, 2)
     assert {**unknown} == {"mean": 1.75, **corrected_ttest([1, 2, 1, 3], 1)}
 
 
@@ -272,7 +274,7 @@ def test_every_criterion_runs_and_ranks_noise_last(criterion):
     ([0.1, -0.1, 0.2, -0.1], "not ruled out"), ([-0.1, 0.1, -0.2, 0.1], "leans no"),
 ])
 def test_verdicts(values, answer):
-    verdict = _verdict(Bunch(mean=np.mean(values), **corrected_ttest(values, 1)))
+    verdict = judge(Bunch(mean=np.mean(values), **corrected_ttest(values, 1)))
     assert verdict.answer == answer
     assert bool(verdict) == (answer == "yes")
     assert (verdict.confidence > 0.975) == (answer in ("yes", "no"))
@@ -420,7 +422,7 @@ def test_constant_and_duplicated_columns_are_no_obstacle():
     assert abs(found.mi_teacher_student_["constant"]) < 0.1
 
 
-def test_summary(fitted):
+def testsummary(fitted):
     table = fitted.summary()
     assert list(table.index) == fitted.ranking_ and table.index.name == "teacher"
     for name, row in table.iterrows():

@@ -21,7 +21,7 @@ from cmkdlearn.io._format import Refused, naming, other_versions, read, shortene
 from cmkdlearn.io._trial import try_out
 from cmkdlearn.io._writer import MOST_DEEP, TRUSTED
 from cmkdlearn.nn.data import resolve_device
-from cmkdlearn.selection import ADVICE, Verdict
+from cmkdlearn.selection._verdict import ADVICE, Verdict
 from cmkdlearn.teachers import PretrainedTeacher
 from cmkdlearn.text import WordNetNouns
 

@@ -1,20 +1,15 @@
 """Which modality should teach: the Cross-modal Complementarity Hypothesis (Xie et al., 2025)."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from functools import cached_property
-from typing import NamedTuple
+from collections.abc import Mapping
 
 import numpy as np
 from joblib import Parallel, delayed
 from scipy.sparse import issparse
-from scipy.special import log_softmax, logsumexp
-from scipy.stats import t as student_t
 from sklearn.base import BaseEstimator, clone, is_regressor
 from sklearn.decomposition import PCA
 from sklearn.model_selection import KFold, StratifiedKFold
 from sklearn.preprocessing import FunctionTransformer
-from sklearn.utils import Bunch, check_array, check_random_state, column_or_1d, get_tags
+from sklearn.utils import check_array, check_random_state, column_or_1d, get_tags
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import type_of_target
 from sklearn.utils.validation import (
@@ -30,207 +25,17 @@ from cmkdlearn._protocol import as_teacher, refuse_bare_network
 from cmkdlearn._seeding import seeded_copy
 from cmkdlearn._validation import check_memory, check_number, check_option
 from cmkdlearn.information._base import with_influence
-from cmkdlearn.information._gaussian import LARGEST_CLASS, log_posteriors
-from cmkdlearn.information._ksg import normal_scores
-from cmkdlearn.model_selection import corrected_ttest
+from cmkdlearn.information._gaussian import LARGEST_CLASS
 from cmkdlearn.nn.samples import (
     check_same_order,
     refuse_annotated,
     select_modality,
     take,
 )
+from cmkdlearn.selection._criteria import CRITERIA, Pair, check_largest
+from cmkdlearn.selection._verdict import judge, sum_up
 from cmkdlearn.teachers import UnimodalTeacher
 
-__all__ = ["CRITERIA", "CCHSelector", "Verdict"]
-
-N_SHUFFLES = 3
-TRUST = np.linspace(0, 1, 11)  # exponents of what discriminants say
-
-
-ADVICE = {
-    "yes": "Distil, and compare with a student that has no teacher.",
-    "not ruled out": "Try it where a try is cheap; more samples would tell.",
-    "leans no": "Go on without this teacher, or collect more samples.",
-    "no": "Go on without this teacher.",
-}
-
-
-class Verdict(NamedTuple):
-    """Whether a teacher is worth having; true in an ``if`` only where the answer is "yes".
-
-    Attributes
-    ----------
-    answer : {"yes", "not ruled out", "leans no", "no"}
-        The evidence's sign. The first and the last: its 95 % interval is clear of zero.
-    confidence : float
-        Of that sign, in [0.5, 1]: one minus the one-sided p-value.
-
-    Notes
-    -----
-    "yes" says that the hypothesis expects a gain, and that the data suffice to say so. Whether
-    there is one, a comparison tells. "not ruled out" says no more than that: the gap may be zero or
-    less.
-
-    Examples
-    --------
-    >>> from cmkdlearn.selection import Verdict
-    >>> verdict = Verdict("leans no", 0.8)
-    >>> str(verdict)
-    'leans no, 80 % sure of the sign'
-    >>> verdict.advice
-    'Go on without this teacher, or collect more samples.'
-    """
-
-    answer: str
-    confidence: float
-
-    def __bool__(self):
-        return self.answer == "yes"
-
-    def __str__(self):
-        clear = self.answer in ("yes", "no")
-        return self.answer if clear else f"{self.answer}, {100 * self.confidence:.0f} % sure of " \
-            "the sign"
-
-    @property
-    def advice(self):
-        """What to do, in a sentence."""
-        return ADVICE[self.answer]
-
-
-# ---------------------------------------------------------------- criteria
-
-@dataclass
-class Pair:
-    """A teacher's and a student's representations of the same samples, and their labels.
-
-    ``mi(x, y)`` is an estimate, or a row of it and the samples' influence (``with_influence``), of
-    which criteria make sums and differences.
-    """
-
-    mi: Callable
-    z_t: np.ndarray
-    z_s: np.ndarray
-    y: np.ndarray
-    student_label: np.ndarray
-    rng: np.random.Generator
-
-    @cached_property
-    def teacher_student(self):
-        """I(h_T; h_S)."""
-        return self.mi(self.z_t, self.z_s)
-
-    def order(self):
-        """Return a random order of the samples that leaves each its class."""
-        order = np.arange(len(self.y))
-        for k in np.unique(self.y):
-            order[self.y == k] = self.rng.permutation(order[self.y == k])
-        return order
-
-    def shuffled(self):
-        """Return the teacher's representations, exchanged at random within each class."""
-        return self.z_t[self.order()]
-
-
-def cch(pair):
-    """I(h_T; h_S) - I(h_S; Y), the MI gap: the paper's rule.
-
-    If teacher and student had nothing in common but the label (independent given Y), the
-    data-processing inequality would give I(h_T; h_S) <= I(h_S; Y). A positive gap says that the
-    teacher knows more of what the student sees than the labels tell, so that its outputs are
-    targets which the student can follow.
-    """
-    return pair.teacher_student - pair.student_label
-
-
-def teacher_label(pair):
-    """I(h_T; Y) - I(h_S; Y): the stronger modality teaches, in nats.
-
-    What a teacher can pass on about the labels is bounded by I(h_T; Y). It is the rule that any
-    other has to beat.
-    """
-    return pair.mi(pair.z_t, pair.y) - pair.student_label
-
-
-def conditional(pair):
-    """I(h_T; Y | h_S) = I((h_T, h_S); Y) - I(h_S; Y): what the teacher adds to the student.
-
-    A teacher that knows nothing about the labels beyond what the student can see has nothing new
-    to say. This is the gain of a fusion of both, an upper bound to what distillation might bring.
-    """
-    return pair.mi(np.hstack([pair.z_t, pair.z_s]), pair.y) - pair.student_label
-
-
-def permutation(pair):
-    """I(h_T; h_S) minus its mean where h_T is shuffled within the classes.
-
-    Shuffling makes teacher and student independent given Y and leaves all else. So this is the
-    paper's question, whether they share more than the labels, with a null of the same estimator,
-    sample size and dimensions: biases that differ between I(h_T; h_S) and I(h_S; Y) cancel.
-    """
-    null = [pair.mi(pair.shuffled(), pair.z_s) for _ in range(N_SHUFFLES)]
-    return pair.teacher_student - np.mean(null, axis=0)
-
-
-def calibrated(pair):
-    """I(h_T; h_S | Y) - I(h_S; Y | h_T), the MI gap again, of terms whose zeros are in place.
-
-    By the chain rule it is I(h_T; h_S) - I(h_S; Y). But those two are large, of other dimensions,
-    and fall short by more than they differ. Here the first term is what they share within the
-    classes, less the same where h_T is shuffled within these. The second is how much better the
-    labels are told with h_S than by h_T alone, from discriminants that are held out, and as if
-    both were independent given Y, so that what h_T lacks is no matter of dimensions.
-    """
-    return within_classes(pair) - told_by_the_student(pair)
-
-
-def within_classes(pair):
-    """I(h_T; h_S | Y), less what the estimator finds where there is nothing."""
-    z_t, z_s = pair.z_t.copy(), pair.z_s.copy()
-    for k in np.unique(pair.y):
-        for z in (z_t, z_s):
-            z[pair.y == k] = normal_scores(z[pair.y == k])
-    null = [pair.mi(z_t[pair.order()], z_s) for _ in range(N_SHUFFLES)]
-    return pair.mi(z_t, z_s) - np.mean(null, axis=0)
-
-
-def told_by_the_student(pair):
-    """I(h_S; Y | h_T) as if h_T and h_S were independent given Y, and the samples' influence."""
-    y = np.unique(pair.y, return_inverse=True)[1]
-    log_prior = np.log(np.bincount(y) / len(y))
-    log_t, log_s = (_log_posteriors(z, y, log_prior, pair.rng) for z in (pair.z_t, pair.z_s))
-    joint = [logsumexp(log_t[pair.order()] + log_s - log_prior, axis=1) for _ in range(N_SHUFFLES)]
-    values = log_s[np.arange(len(y)), y] - log_prior[y] - np.mean(joint, axis=0)
-    return np.r_[values.mean(), values - values.mean()]
-
-
-def _log_posteriors(z, y, log_prior, rng):
-    """Return log p(y | z), no surer than it proves to be.
-
-    A class of one sample cannot be held out, and nothing is known of it.
-    """
-    own, sizes = (np.arange(len(y)), y), np.bincount(y)
-    _check_largest(sizes.max())
-    known, log_ratio = sizes[y] > 1, np.zeros((len(y), len(sizes)))
-    if np.count_nonzero(sizes > 1) > 1:
-        codes = np.unique(y[known], return_inverse=True)[1]
-        log_ratio[np.ix_(known, sizes > 1)] = log_posteriors(
-            normal_scores(z[known]), codes, int(rng.integers(2**31))) - log_prior[sizes > 1]
-    tempered = [log_softmax(log_prior + trust * log_ratio, axis=1) for trust in TRUST]
-    return max(tempered, key=lambda log_p: log_p[own].mean())
-
-
-def _check_largest(size):
-    if size < LARGEST_CLASS:
-        raise ValueError(f'criterion="calibrated" needs {LARGEST_CLASS} samples of some class in '
-                         f'each fold; the largest has {size}. Use criterion="cch".')
-
-
-CRITERIA = {rule.__name__: rule
-            for rule in (calibrated, cch, teacher_label, conditional, permutation)}
-
-
-# ---------------------------------------------------------------- the selector
 
 class CCHSelector(BaseEstimator):
     r"""Ask, before any distillation, which modality would make a good teacher.
@@ -513,7 +318,7 @@ class CCHSelector(BaseEstimator):
         if self.criterion == "auto":
             self.criterion_ = "calibrated" if largest >= LARGEST_CLASS else "cch"
         if self.criterion == "calibrated":
-            _check_largest(largest)
+            check_largest(largest)
         return codes
 
     def _network(self):
@@ -539,13 +344,13 @@ class CCHSelector(BaseEstimator):
         An estimate is a row of 1 + n_test numbers, see ``with_influence``.
         """
         def summaries(folds):
-            return {name: _summary(rows, tests, self.cv)
+            return {name: sum_up(rows, tests, self.cv)
                     for name, *rows in zip(teachers, *folds, strict=True)}
 
         gaps = summaries([[row - label for row in rows]
                           for rows, label in zip(teacher_student, student_label, strict=True)])
         found = summaries(evidence)
-        self.mi_student_label_ = _summary(student_label, tests, self.cv).mean
+        self.mi_student_label_ = sum_up(student_label, tests, self.cv).mean
         self.mi_teacher_student_ = {name: one.mean
                                     for name, one in summaries(teacher_student).items()}
         self.mi_gap_ = {name: one.mean for name, one in gaps.items()}
@@ -554,7 +359,7 @@ class CCHSelector(BaseEstimator):
         self.evidence_interval_ = {name: (one.low, one.high) for name, one in found.items()}
         self.ranking_ = sorted(teachers, key=lambda name: self.evidence_[name], reverse=True)
         self.best_teacher_ = self.ranking_[0]
-        self.worthwhile_ = {name: _verdict(one) for name, one in found.items()}
+        self.worthwhile_ = {name: judge(one) for name, one in found.items()}
 
     def _encode(self, name, part):
         cross_fitted = self.representation == "cross-fit"
@@ -722,38 +527,6 @@ def _basis(z, n_components):
     with np.errstate(invalid="ignore"):  # shares of no variance at all
         pca = PCA(min(n_components, len(z)), svd_solver="full").set_output(transform="default")
         return pca.fit(z)
-
-
-def _summary(rows, tests, cv):
-    """Return the mean over folds of repeats, its 95 % interval, and a p-value of 0.
-
-    A repeat tests every sample once, so that its error is that of the samples' mean influence,
-    and repeats take away only what the cuts and the networks' seeds do. Where an estimator does
-    not tell samples apart, the folds' spread has to serve, of few degrees of freedom.
-    """
-    estimates, n_repeats = np.array([row[0] for row in rows]), len(rows) // cv
-    mean, n = estimates.mean(), sum(map(len, tests[:cv]))
-    influence = np.full((n_repeats, n), np.nan)
-    for i, (test, row) in enumerate(zip(tests, rows, strict=True)):
-        influence[i // cv, test] = row[1:]
-    observed = ~np.isnan(influence).all(axis=0)
-    if not observed.any():
-        return Bunch(mean=float(mean), **corrected_ttest(estimates, 1 / (cv - 1)))
-    of_samples = np.nanmean(influence[:, observed], axis=0).std(ddof=1) / np.sqrt(n)
-    of_repeats = estimates.reshape(-1, cv).mean(axis=1).std(ddof=1) / np.sqrt(n_repeats)
-    error = np.hypot(of_samples, of_repeats)
-    statistic = mean / error if error > 0 else np.sign(mean) * np.inf if mean else 0.0
-    half = student_t.ppf(0.975, n - 1) * error
-    return Bunch(mean=float(mean), low=float(mean - half), high=float(mean + half),
-                 pvalue=float(2 * student_t.sf(abs(statistic), n - 1)))
-
-
-def _verdict(test):
-    if test.low > 0 or test.high < 0:
-        answer = "yes" if test.low > 0 else "no"
-    else:
-        answer = "leans no" if test.mean < 0 else "not ruled out"
-    return Verdict(answer, 1 - test.pvalue / 2)
 
 
 def _draw(rng):
