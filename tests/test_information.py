@@ -1,5 +1,6 @@
 """Mutual information against closed forms, brute force and scikit-learn."""
 
+import tracemalloc
 import warnings
 
 import numpy as np
@@ -13,6 +14,8 @@ from sklearn.feature_selection import mutual_info_classif, mutual_info_regressio
 
 from cmkdlearn.datasets import make_gaussian_modalities
 from cmkdlearn.information import ESTIMATORS, _ksg, mi_gap, mutual_information, register
+from cmkdlearn.information._all_pairs import AllPairs
+from cmkdlearn.information._base import plug_in
 from cmkdlearn.information._gaussian import canonical, log_ratio, whitened
 from cmkdlearn.information._ksg import neighbours, normal_scores
 from cmkdlearn.selection import CCHSelector
@@ -118,6 +121,27 @@ def test_plug_in_by_hand_and_without_bias():
     assert min(found) < 0
 
 
+def test_a_table_of_many_values_takes_memory_for_those_that_occur():
+    """50,000 x 50,000 cells would be 20 GB; one of 50,000 in each row has a number."""
+    x = np.random.default_rng(0).permutation(np.repeat(np.arange(50_000), 2))
+    y = (7 * x + 3) % 50_000
+    tracemalloc.start()
+    found = plug_in(x, y)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 100 * x.nbytes
+    np.testing.assert_allclose(found, np.full((1, 100_000), np.log(50_000) + 49_999 / 200_000))
+
+
+def test_plug_in_is_that_of_a_dense_table():
+    x, y = np.random.default_rng(0).integers((30, 20), size=(400, 2)).T
+    table = np.zeros((30, 20))
+    np.add.at(table, (x, y), 1)
+    by_chance = (np.count_nonzero(table) - 49) / 800
+    values = np.log(400 * table[x, y] / (table.sum(1)[x] * table.sum(0)[y])) - by_chance
+    np.testing.assert_allclose(plug_in(x, y), values[None])
+
+
 # ---------------------------------------------------------------- KSG as it is defined
 
 
@@ -163,6 +187,78 @@ def test_neighbours_by_definition(kind, n_classes, k):
         both, near, _ = neighbours(sides, codes, k, CPU, np.ones(len(codes), dtype=bool),
                                    by_trees=d_x + d_y <= 6)
         np.testing.assert_array_equal([both, *near], expected)
+
+
+def counts_in_double(sides, codes, k):
+    """Samples near on all sides and on each, by all whole squared distances, which are exact."""
+    longest = max(np.square(side).sum(1).max() for side in sides)
+    sides = [np.rint(side * np.sqrt(2.0**50 / longest)) for side in sides]
+    lengths = [np.square(side).sum(1) for side in sides]
+    squared = [length[:, None] + length - 2 * side @ side.T
+               for length, side in zip(lengths, sides, strict=True)]
+    joint = np.where(codes[:, None] == codes, np.maximum.reduce(squared), np.inf)
+    n_columns = max(side.shape[1] for side in sides)
+    kth = np.sqrt(np.partition(joint, k, axis=1)[:, [k]])
+    radius = (kth - 3 * np.sqrt(n_columns)).clip(min=0) ** 2
+    return np.array([(rows <= radius).sum(1) for rows in (joint, *squared)])
+
+
+def hard_samples(n, d):
+    """Kinds on which single precision alone errs, and one on which it might."""
+    rng = np.random.default_rng(d)
+    normals = rng.normal(size=(n, d))
+    return {"normal": normals, "levels": rng.integers(4, size=(n, d)).astype(float),
+            "rounded": normals.round(1), "repeated": normals[rng.integers(n // 8, size=n)],
+            "zeros": np.where(rng.random((n, 1)) < 0.6, 0, normals),
+            "clusters": normals + 1e5 * rng.integers(5, size=(n, 1)), "far": normals + 1e4,
+            "curve": np.cos(np.outer(rng.random(n), np.arange(1, d + 1))),
+            "close": normals[rng.integers(n // 4, size=n)] + 1e-4 * rng.normal(size=(n, d)),
+            "heavy tails": rng.standard_t(1, size=(n, d))}
+
+
+@pytest.mark.parametrize("kind", hard_samples(8, 1))
+def test_single_precision_loses_no_neighbour(kind):
+    """More samples than are compared in double precision, in more than one tile."""
+    n, k = 1600, 1
+    for d_x, d_y in [(8, 8), (1, 40), (9, 0)]:
+        codes = np.arange(n) // 1500
+        sides = [hard_samples(n, d)[kind] for d in (d_x, d_y) if d]
+        both, near, _ = neighbours(sides, codes, k, CPU, np.arange(n) == 0, by_trees=False)
+        np.testing.assert_array_equal([both, *near], counts_in_double(sides, codes, k))
+
+
+@pytest.mark.parametrize("d", [1, 8, 200])
+def test_products_in_single_precision_fall_short_by_no_more_than_is_said(d):
+    rng = np.random.default_rng(0)
+    side = torch.as_tensor(np.rint(2.0**25 / np.sqrt(d) * rng.uniform(-1, 1, size=(1200, d))))
+    side[600:] = side[:600] + torch.as_tensor(rng.integers(-2, 3, size=(600, d)))
+    pairs = AllPairs([side])
+    (a, b, c), = pairs.quick
+    squared = (pairs.exact[0].left @ pairs.exact[0].right.T).numpy()
+    centred = side - side.mean(0).round()
+    length = np.square(centred.numpy()).sum(1)
+    product = (a @ b.T).numpy().astype(float)
+    assert a.dtype == torch.float32
+    assert (product <= squared).all()
+    assert (product > squared - 2 * c * (length[:, None] + length)).all()
+
+
+def test_single_precision_is_tried_where_it_is_that_and_left_where_it_tells_little():
+    def kept(values):
+        pairs = AllPairs([torch.as_tensor(np.rint(2.0**23 * values / np.abs(values).max()))])
+        for rows in pairs.rows(0, len(values)):
+            pairs.within(rows, 0.99 * pairs.nearest(rows, 0, len(values), 2)[:, -1:])
+        return pairs.quick is not pairs.exact
+
+    samples = hard_samples(1600, 9)
+    assert kept(samples["normal"])
+    assert not kept(samples["repeated"])
+    before = torch.get_float32_matmul_precision()
+    try:
+        torch.set_float32_matmul_precision("high")
+        assert not kept(samples["normal"])
+    finally:
+        torch.set_float32_matmul_precision(before)
 
 
 def test_plain_neighbours_are_those_of_kraskov():

@@ -301,10 +301,10 @@ def plug_in(x, y):
 
     Less what the entropies of n samples fall short of by chance (Miller and Madow).
     """
-    table = np.zeros((x.max() + 1, y.max() + 1))
-    np.add.at(table, (x, y), 1)
-    by_chance = (np.count_nonzero(table) - sum(table.shape) + 1) / (2 * len(x))
-    values = np.log(len(x) * table[x, y] / (table.sum(1)[x] * table.sum(0)[y]))
+    of_x, of_y = np.bincount(x), np.bincount(y)
+    _, cell, together = np.unique(x * len(of_y) + y, return_inverse=True, return_counts=True)
+    by_chance = (len(together) - len(of_x) - len(of_y) + 1) / (2 * len(x))
+    values = np.log(len(x) * together[cell] / (of_x[x] * of_y[y]))
     return (values - by_chance)[None]
 
 

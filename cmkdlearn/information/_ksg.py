@@ -9,14 +9,13 @@ from scipy.special import digamma, ndtri
 from scipy.stats import rankdata
 
 from cmkdlearn._validation import check_number, check_option
+from cmkdlearn.information._all_pairs import AllPairs, squared_distances
 from cmkdlearn.information._base import Contributions, contributions, is_discrete, register
 
 MOST_FOR_TREES = 6  # dimensions of both sides; beyond, trees visit nearly all points
-ROWS = {"cpu": 128, "cuda": 4096}  # of a tile of distances, which on the CPU stays in its cache
-COLUMNS = {"cpu": 4096, "cuda": 2**16}
 LARGEST = 2.0**50  # whole numbers; sums of a few of them are exact in double precision
 OBSERVED = 1000  # samples that tell the standard error, where there are more
-ENTRIES = 2**22  # of a matrix of distances
+ENTRIES = 2**19  # of a matrix of distances, which a cache can hold
 
 
 @register("ksg")
@@ -145,8 +144,8 @@ def neighbours(sides, codes, k, device, observed, by_trees):
         _, kind, counts = np.unique(rows, axis=0, return_inverse=True, return_counts=True)
         both = np.maximum(both, counts[kind.reshape(-1)])  # not a column in NumPy 2.0
     moved = np.full(len(codes), np.nan)
-    moved[observed] = _moved(_largest if by_trees else _squared, sides, codes, radius, both, near,
-                             np.flatnonzero(observed), device)
+    moved[observed] = _moved(_largest if by_trees else squared_distances, sides, codes, radius,
+                             both, near, np.flatnonzero(observed), device)
     return both, near, moved
 
 
@@ -193,69 +192,19 @@ def _within(side, radius):
 
 def _by_brute_force(sides, codes, k, device):
     order = np.argsort(codes, kind="stable")  # classes are then blocks of columns
-    factors = [_factors(torch.as_tensor(side[order], device=device)) for side in sides]
+    pairs = AllPairs([torch.as_tensor(side[order], device=device) for side in sides])
     counts = torch.empty((2 + len(sides), len(codes)), dtype=torch.float64, device=device)
+    n_columns = max(side.shape[1] for side in sides)
     ends = np.unique(codes, return_counts=True)[1].cumsum()  # a class may have no sample here
     for first, last in zip([0, *ends[:-1]], ends, strict=True):
-        for rows in torch.arange(first, last, device=device).split(ROWS[device.type]):
-            counts[:, rows] = _count(factors, rows, first, last, k)
+        for rows in pairs.rows(first, last):
+            nearest = pairs.nearest(rows, first, last, min(k + 1, last - first))  # and itself
+            radius = _nearer(nearest[:, -1:].sqrt(), n_columns).square()
+            counts[:, rows] = torch.vstack([(nearest <= radius).sum(1), radius[:, 0],
+                                            pairs.within(rows, radius)])
     found = np.empty(counts.shape)
     found[:, order] = counts.cpu()
     return found[0], found[1], list(found[2:])
-
-
-def _count(factors, rows, first, last, k):
-    """Count for some rows whose neighbours are in [first, last); return the radius as well."""
-    n, width = factors[0][1].shape[1], COLUMNS[rows.device.type]
-    left = [a[rows] for a, _ in factors]
-    k = min(k + 1, last - first)  # each is its own nearest
-    space = left[0].new_empty((3, len(rows) * width))
-
-    def distances(tile):
-        return [torch.mm(a, b[:, tile], out=_view(buffer, len(rows), tile))
-                for a, (_, b), buffer in zip(left, factors, space[:2], strict=False)]
-
-    nearest = []
-    for tile in _tiles(first, last, width):
-        squared = distances(tile)
-        joint = squared[0] if len(squared) == 1 else torch.maximum(
-            *squared, out=_view(space[2], len(rows), tile))
-        nearest.append(_smallest(joint, k))
-    nearest = _smallest(torch.hstack(nearest), k)
-    n_columns = max(len(b) - 2 for _, b in factors)
-    radius = _nearer(nearest[:, -1:].sqrt(), n_columns).square()
-    counts = left[0].new_zeros((len(factors), len(rows)))
-    ones = left[0].new_ones(width)
-    for tile in _tiles(0, n, width):
-        for count, squared in zip(counts, distances(tile), strict=True):
-            near = torch.le(squared, radius, out=_view(space[2], len(rows), tile))
-            count += near @ ones[:near.shape[1]]
-    return torch.vstack([(nearest <= radius).sum(1), radius[:, 0], counts])
-
-
-def _factors(side):
-    """Return two matrices whose product is all squared distances."""
-    length, one = (side**2).sum(1, keepdim=True), torch.ones_like(side[:, :1])
-    return torch.hstack([-2 * side, one, length]), torch.hstack([side, length, one]).T.contiguous()
-
-
-def _tiles(first, last, width):
-    return [slice(start, min(start + width, last)) for start in range(first, last, width)]
-
-
-def _view(buffer, n_rows, tile):
-    return buffer[:n_rows * (tile.stop - tile.start)].view(n_rows, -1)
-
-
-def _smallest(rows, k):
-    """Return the k smallest of each row, in order: they are in the k blocks of the least minima."""
-    size = math.isqrt(rows.shape[1])
-    n_blocks = rows.shape[1] // size
-    if n_blocks > 2 * k:
-        blocks = rows[:, :n_blocks * size].unflatten(1, (n_blocks, size))
-        least = blocks.amin(2).topk(k, largest=False).indices[:, :, None].expand(-1, -1, size)
-        rows = torch.hstack([blocks.gather(1, least).flatten(1), rows[:, n_blocks * size:]])
-    return rows.topk(min(k, rows.shape[1]), largest=False).values
 
 
 def _moved(distances, sides, codes, radius, both, near, observed, device):
@@ -264,20 +213,17 @@ def _moved(distances, sides, codes, radius, both, near, observed, device):
 
     sides, codes, radius, shares = [tensor(side) for side in sides], tensor(codes), \
         tensor(radius), [tensor(1 / count) for count in near]
-    share_of_both, found = tensor(1 / both), []
-    for rows in torch.as_tensor(observed, device=device).split(max(1, ENTRIES // len(codes))):
-        within, moved = codes[rows, None] == codes, len(sides) - 1.0
+    share_of_both, rows = tensor(1 / both), torch.as_tensor(observed, device=device)
+    moved = torch.full_like(radius[rows], len(sides) - 1)
+    for tile in torch.arange(len(codes), device=device).split(max(1, ENTRIES // len(rows))):
+        within = codes[rows, None] == codes[tile]
         for side, share in zip(sides, shares, strict=True):
-            close = distances(side[rows], side) <= radius
-            moved = moved - close.double() @ share
+            close = distances(side[rows], side[tile]) <= radius[tile]
+            moved -= close.double() @ share[tile]
             within &= close
-        found.append(moved + within.double() @ share_of_both)
-    return torch.cat(found).cpu().numpy()
+        moved += within.double() @ share_of_both[tile]
+    return moved.cpu().numpy()
 
 
 def _largest(a, b):
     return torch.cdist(a, b, p=math.inf)
-
-
-def _squared(a, b):
-    return _factors(a)[0] @ _factors(b)[1]
