@@ -16,6 +16,7 @@ from sklearn.utils.validation import check_is_fitted
 from torch import nn
 
 from cmkdlearn._files import whole_file
+from cmkdlearn._validation import missing_package
 from cmkdlearn.base import reads_one_tensor
 from cmkdlearn.nn.data import as_tensor
 from cmkdlearn.nn.inputs import canonical
@@ -40,7 +41,7 @@ def export_student(estimator, path, X):
     estimator : fitted estimator
         A student, or a teacher, that reads one modality with a network.
     path : str or os.PathLike
-        ``.pt2`` is torch's format, ``.onnx`` needs ``pip install cmkdlearn[onnx]``.
+        ``.pt2`` is torch's format, ``.onnx`` needs the extra ``onnx``.
     X : array-like, or dict of array-like
         A few samples, two at least, as they will come: the program is traced with them, and checked
         on them.
@@ -128,7 +129,7 @@ def quantize_student(estimator, path, X, y):
     estimator : fitted estimator
         As for :func:`export_student`.
     path : str or os.PathLike
-        To end in ``.onnx``; needs ``pip install cmkdlearn[onnx]``.
+        To end in ``.onnx``; needs the extra ``onnx``.
     X : array-like, or dict of array-like
         Samples that the estimator was not fitted on.
     y : array-like of shape (n,) or (n, n_targets)
@@ -239,8 +240,7 @@ def _write_onnx(program, path, classes):
         import onnxruntime  # noqa: F401
         import onnxscript  # noqa: F401
     except ImportError as error:
-        raise ImportError(f"ONNX needs the package {error.name!r}, which is not installed. Install "
-                          "it with: pip install cmkdlearn[onnx]", name=error.name) from error
+        raise missing_package("ONNX", "onnx", error) from error
     converted = torch.onnx.export(program, dynamo=True, verbose=False, input_names=["X"])
     converted.model.metadata_props["classes"] = classes  # type: ignore[union-attr]
     converted.save(path)  # type: ignore[union-attr]

@@ -177,5 +177,5 @@ def test_a_program_that_says_something_else_is_not_kept(tmp_path, monkeypatch):
 
 def test_onnx_says_which_package_is_missing(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
-    with pytest.raises(ImportError, match=r"pip install cmkdlearn\[onnx\]"):
+    with pytest.raises(ImportError, match=r'pip install "\.\[onnx\]"'):
         export_student(UnimodalTeacher(**fast).fit(X, y), tmp_path / "a.onnx", X[:4])

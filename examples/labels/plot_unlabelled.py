@@ -3,8 +3,8 @@ Learning from images without labels
 ===================================
 
 A teacher that needs no label can speak about any image. So a student may learn from images that
-nobody has labelled: they carry the distillation term only. Labels are worth most where they are
-few.
+nobody has labelled: they carry the distillation term only. What is that worth where labels are few, and
+where they are many?
 """
 
 # %%
@@ -24,11 +24,11 @@ from cmkdlearn.embedding import ConSEEmbedder
 from cmkdlearn.students import MultiTeacherDistiller
 
 fashion = load_fashion_mini()
-X, y, X_test, y_test = fashion.X_train[:1000], fashion.y_train[:1000], fashion.X_test[:500], fashion.y_test[:500]
+X, y, X_test, y_test = fashion.X_train[:600], fashion.y_train[:600], fashion.X_test, fashion.y_test
 teacher = make_pipeline(ConSEEmbedder(memory=".cache/cmkdlearn"), StandardScaler(),
                         LogisticRegression(max_iter=1000))
 
-counts, seeds = (50, 200, 1000), range(3)
+counts, seeds = (50, 150, 600), range(3)
 scores = {"no teacher": [], "taught": []}
 for n_labelled in counts:
     for name, teachers in (("no teacher", []), ("taught", [("embedding", teacher)])):
@@ -40,8 +40,9 @@ for n_labelled in counts:
             student = MultiTeacherDistiller(teachers, input_type="table", alpha=0.2, random_state=seed)
             runs.append(student.fit(X, partly).score(X_test, y_test))
         scores[name].append(runs)
-    print(f"{n_labelled:5} labels: " + ", ".join(f"{name} {np.mean(runs[-1]):.3f}"
-                                                for name, runs in scores.items()))
+    plain, taught = (np.array(runs[-1]) for runs in scores.values())
+    print(f"{n_labelled:5} labels: no teacher {plain.mean():.3f}, taught {taught.mean():.3f}; "
+          f"taught is ahead in {np.sum(taught > plain)} of {len(seeds)} draws")
 
 # %%
 # The mean and the range of three draws of the labelled images. The student is a multilayer
@@ -52,7 +53,7 @@ for name, runs in scores.items():
     runs = np.array(runs)
     ax.plot(counts, runs.mean(axis=1), "o-", label=name)
     ax.fill_between(counts, runs.min(axis=1), runs.max(axis=1), alpha=0.2)
-ax.set(xscale="log", xticks=counts, xticklabels=counts, xlabel="labelled images out of 1,000",
-       ylabel="accuracy on 500 test images", title="A student, with and without a teacher")
+ax.set(xscale="log", xticks=counts, xticklabels=counts, xlabel="labelled images out of 600",
+       ylabel="accuracy on 1,000 test images", title="A student, with and without a teacher")
 ax.legend()
 plt.show()
