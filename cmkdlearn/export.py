@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from sklearn.base import is_regressor
 from sklearn.metrics import accuracy_score, r2_score
+from sklearn.pipeline import Pipeline
 from sklearn.utils import Bunch
 from sklearn.utils.validation import check_is_fitted
 from torch import nn
@@ -90,8 +91,8 @@ def export_student(estimator, path, X):
     if path.suffix not in FORMATS:
         raise ValueError(f"path={str(path)!r} must end in .pt2 (torch.export) or .onnx.")
     if not reads_one_tensor(estimator):
-        raise TypeError(f"{type(estimator).__name__} is no network that reads one modality; export "
-                        "a student, such as MultiTeacherDistiller.")
+        raise TypeError(f"{type(estimator).__name__} is no network that reads one modality; "
+                        f"{_inside(estimator)}.")
     check_is_fitted(estimator)
     write, read = FORMATS[path.suffix]
     expected = estimator.predict(X) if is_regressor(estimator) else estimator.predict_proba(X)
@@ -210,6 +211,15 @@ class _Program(nn.Module):
         if not self.regresses:
             return logits.softmax(dim=1)
         return logits.double().reshape(n, *self.target_shape) * self.scale + self.mean
+
+
+def _inside(estimator):
+    """Return what to export of what is no network itself."""
+    if isinstance(estimator, Pipeline):
+        return "export its last step, pipeline[-1], and give it pipeline[:-1].transform(X) for X"
+    if hasattr(estimator, "best_estimator_"):
+        return "export its best_estimator_"
+    return "export a student, such as MultiTeacherDistiller"
 
 
 def _raw(estimator, X):
