@@ -20,8 +20,8 @@ def check_option(name, value, options):
 
 def missing_package(who, extra, error):
     """Return the error to raise where the import of an optional package failed by ``error``."""
-    return ImportError(f"{who} needs the package {error.name!r}, which is not installed. Install it "
-                       f'from a clone of cmkdlearn: pip install ".[{extra}]"', name=error.name)
+    return ImportError(f"{who} needs the package {error.name!r}, which is not installed. Install "
+                       f'it from a clone of cmkdlearn: pip install ".[{extra}]"', name=error.name)
 
 
 def check_number(name, value, *, low=-np.inf, high=np.inf, open_low=False, integer=False):

@@ -93,6 +93,18 @@ def test_every_page_runs_in_a_fresh_clone(page, clone):
     assert run.stdout and not re.search(r"<[\w.]+.* at 0x", run.stdout)
 
 
+@pytest.mark.slow
+def test_the_readmes_ten_lines(clone):
+    """They run as they stand, and the second student is ahead, as the README shows it."""
+    code, shown = re.search(r"## Ten lines.*?```python\n(.*?)```\n\n```\n(.*?)```", (ROOT / "README.md").read_text(),
+                            re.DOTALL).groups()
+    run = subprocess.run([sys.executable, "-c", code], cwd=clone, capture_output=True, text=True,
+                         env={**os.environ, "PYTHONPATH": str(ROOT)})
+    plain, taught = map(float, run.stdout.split())
+    assert not run.stderr and re.fullmatch(r"0\.\d{3}\n0\.\d{3}\n", shown)
+    assert (plain < taught) == (shown.split()[0] < shown.split()[1])
+
+
 def test_every_public_name_is_told_of_in_the_guide():
     """Or is a row of the guide's table of losses, which docs/conf.py makes."""
     names = re.findall(r"^(?:   |\.\. data:: )(\w+)$", (ROOT / "docs" / "api.rst").read_text(), re.MULTILINE)

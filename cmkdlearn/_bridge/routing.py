@@ -14,8 +14,9 @@ NET_PREFIXES = ("accelerator", "module", "optimizer", "callbacks", "compile",
 READING = ("num_workers", "prefetch_factor", "pin_memory", "multiprocessing_context", "timeout",
            "worker_init_fn")
 # What skorch has and is done otherwise here
-ELSEWHERE = {"train_split": "early_stopping=True sets validation_fraction of the samples aside, and "
-                            "fit(X, y, X_val=..., y_val=...) takes a validation set of your own."}
+ELSEWHERE = {"train_split": "early_stopping=True sets validation_fraction of the samples aside, "
+                            "and fit(X, y, X_val=..., y_val=...) takes a validation set of your "
+                            "own."}
 DRAWS = ("sampler", "batch_sampler")  # parameters of a DataLoader that are given to it here
 
 

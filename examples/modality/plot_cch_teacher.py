@@ -57,7 +57,7 @@ for seed in range(6):
         gains[name].append(taught.fit(X, y).score(X_test, y_test) - plain)
 
 figure, ax = plt.subplots(layout="constrained")
-for i, (name, gain) in enumerate(gains.items()):
+for i, gain in enumerate(gains.values()):
     ax.bar(i, np.mean(gain), yerr=2 * np.std(gain, ddof=1) / np.sqrt(len(gain)), capsize=6)
 ax.axhline(0, color="black", linewidth=1)
 ax.set(xticks=range(len(gains)), xticklabels=list(gains), ylabel="gain in test accuracy",
