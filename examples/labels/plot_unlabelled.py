@@ -24,11 +24,11 @@ from cmkdlearn.embedding import ConSEEmbedder
 from cmkdlearn.students import MultiTeacherDistiller
 
 fashion = load_fashion_mini()
-X, y, X_test, y_test = fashion.X_train[:600], fashion.y_train[:600], fashion.X_test, fashion.y_test
+X, y, X_test, y_test = fashion.X_train[:1000], fashion.y_train[:1000], fashion.X_test, fashion.y_test
 teacher = make_pipeline(ConSEEmbedder(memory=".cache/cmkdlearn"), StandardScaler(),
                         LogisticRegression(max_iter=1000))
 
-counts, seeds = (50, 150, 600), range(3)
+counts, seeds = (50, 200, 1000), range(3)
 scores = {"no teacher": [], "taught": []}
 for n_labelled in counts:
     for name, teachers in (("no teacher", []), ("taught", [("embedding", teacher)])):
@@ -37,7 +37,8 @@ for n_labelled in counts:
             known = np.random.default_rng(seed).permutation(len(y))[:n_labelled]
             partly = np.full(len(y), None, dtype=object)
             partly[known] = y[known]
-            student = MultiTeacherDistiller(teachers, input_type="table", alpha=0.2, random_state=seed)
+            student = MultiTeacherDistiller(teachers, input_type="table", alpha=0.2, max_epochs=10,
+                                            random_state=seed)
             runs.append(student.fit(X, partly).score(X_test, y_test))
         scores[name].append(runs)
     plain, taught = (np.array(runs[-1]) for runs in scores.values())
@@ -53,7 +54,7 @@ for name, runs in scores.items():
     runs = np.array(runs)
     ax.plot(counts, runs.mean(axis=1), "o-", label=name)
     ax.fill_between(counts, runs.min(axis=1), runs.max(axis=1), alpha=0.2)
-ax.set(xscale="log", xticks=counts, xticklabels=counts, xlabel="labelled images out of 600",
+ax.set(xscale="log", xticks=counts, xticklabels=counts, xlabel="labelled images out of 1,000",
        ylabel="accuracy on 1,000 test images", title="A student, with and without a teacher")
 ax.legend()
 plt.show()
