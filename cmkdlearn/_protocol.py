@@ -215,15 +215,21 @@ def weights_for(estimator, weight):
     return {name: weight}
 
 
-def fit_teacher(teacher, X, y, modality=None, weight=None):
+def fit_teacher(teacher, X, y, modality=None, weight=None, name=None):
     """Fit a copy of a teacher, unless it is frozen, and return it with a teacher's interface.
 
-    One of another library reads ``modality`` of a dict.
+    One of another library reads ``modality`` of a dict. If it cannot be fitted, its name among
+    several is said.
     """
-    with reading(teacher, X, modality) as own:
-        if isinstance(teacher, FrozenEstimator):
-            return as_teacher(teacher, modality=modality)
-        fitted = clone(teacher).fit(own, y, **weights_for(teacher, weight))
+    try:
+        with reading(teacher, X, modality) as own:
+            if isinstance(teacher, FrozenEstimator):
+                return as_teacher(teacher, modality=modality)
+            fitted = clone(teacher).fit(own, y, **weights_for(teacher, weight))
+    except Exception as error:
+        if name is not None:
+            error.add_note(f"It came from the teacher {name!r}.")
+        raise
     return as_teacher(fitted, X, y, modality)
 
 
@@ -307,5 +313,5 @@ def out_of_fold_logits(name, teacher, X, y, classes, cv, modality=None, weight=N
 
 def _teach_others(name, teacher, X, y, weight, X_others, y_others, classes, modality):
     """Fit a teacher, and let it speak about samples that it has not seen."""
-    fitted = fit_teacher(teacher, X, y, modality, weight)
+    fitted = fit_teacher(teacher, X, y, modality, weight, name)
     return teaching_logits(name, fitted, X_others, y_others, classes)

@@ -18,6 +18,12 @@ def check_option(name, value, options):
     raise ValueError(f"{name}={value!r} is unknown. {hint}")
 
 
+def missing_package(who, extra, error):
+    """Return the error to raise where the import of an optional package failed by ``error``."""
+    return ImportError(f"{who} needs the package {error.name!r}, which is not installed. Install "
+                       f'it from a clone of cmkdlearn: pip install ".[{extra}]"', name=error.name)
+
+
 def check_number(name, value, *, low=-np.inf, high=np.inf, open_low=False, integer=False):
     """Return ``value`` if it is a real number in [low, high] (or (low, high])."""
     kinds = (int, np.integer) if integer else (int, float, np.integer, np.floating)

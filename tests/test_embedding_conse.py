@@ -104,7 +104,7 @@ def test_bad_parameters_are_named(params, error, message):
 def test_a_missing_package_is_named_with_the_command_to_install_it(monkeypatch, package):
     monkeypatch.setitem(__import__("sys").modules, package, None)
     _conse._load.cache_clear()
-    with pytest.raises(ImportError, match=r"pip install cmkdlearn\[offline\]"):
+    with pytest.raises(ImportError, match=r'pip install "\.\[offline\]"'):
         ConSEEmbedder(device="cpu").encode_text(["a cat"])
 
 

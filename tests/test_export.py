@@ -10,6 +10,9 @@ import torch
 from sklearn.datasets import load_digits
 from sklearn.exceptions import NotFittedError
 from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import GridSearchCV
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 from torch import nn
 
 from cmkdlearn.export import export_student, quantize_student
@@ -160,6 +163,11 @@ def test_what_cannot_be_exported_is_named(tmp_path):
     for other in (TeacherEnsemble([("a", teacher)]), FusionClassifier(modalities=["a", "b"]), LogisticRegression()):
         with pytest.raises(TypeError, match=f"{type(other).__name__} is no network that reads one modality"):
             export_student(other, tmp_path / "a.pt2", X)
+    with pytest.raises(TypeError, match=r"Pipeline is no network.*pipeline\[-1\].*pipeline\[:-1\].transform"):
+        export_student(make_pipeline(StandardScaler(), teacher), tmp_path / "a.pt2", X)
+    search = GridSearchCV(UnimodalTeacher(**fast), {"lr": [0.01]}, cv=2).fit(X, y)
+    with pytest.raises(TypeError, match="GridSearchCV is no network.*best_estimator_"):
+        export_student(search, tmp_path / "a.pt2", X)
     teacher = UnimodalTeacher(Undecided, **fast).fit(X, y)
     with pytest.raises(ValueError, match="Undecided.*cannot be traced"):
         export_student(teacher, tmp_path / "a.pt2", X[:4])
@@ -177,5 +185,5 @@ def test_a_program_that_says_something_else_is_not_kept(tmp_path, monkeypatch):
 
 def test_onnx_says_which_package_is_missing(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
-    with pytest.raises(ImportError, match=r"pip install cmkdlearn\[onnx\]"):
+    with pytest.raises(ImportError, match=r'pip install "\.\[onnx\]"'):
         export_student(UnimodalTeacher(**fast).fit(X, y), tmp_path / "a.onnx", X[:4])

@@ -1,5 +1,7 @@
 """Label leakage and modality attribution: against definitions, linear networks and drawn bars."""
 
+import sys
+
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
@@ -57,6 +59,12 @@ def test_who_reads_no_label_leaks_none():
     for blind in (UnimodalTeacher(max_epochs=1).fit(X, y), LogisticRegression().fit(X, y)):
         with pytest.raises(TypeError, match="has no score_with_labels"):
             label_leakage(blind, X, y)
+
+
+def test_a_missing_package_is_named_with_the_command_to_install_it(monkeypatch):
+    monkeypatch.setitem(sys.modules, "captum.attr", None)
+    with pytest.raises(ImportError, match=r'pip install "\.\[interpret\]"'):
+        modality_attribution(MIXED, X)
 
 
 @pytest.mark.parametrize("inspect", [label_leakage, modality_attribution])

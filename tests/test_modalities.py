@@ -40,7 +40,7 @@ from cmkdlearn.nn.samples import MappedRows, take
 from cmkdlearn.preprocessing import ModalitySelector
 from cmkdlearn.selection import CCHSelector
 from cmkdlearn.students import FusionClassifier, MultiTeacherDistiller, UCMKDStudent
-from cmkdlearn.teachers import TeacherEnsemble, UnimodalTeacher
+from cmkdlearn.teachers import ProductOfExperts, TeacherEnsemble, UnimodalTeacher
 
 A, y = make_classification(60, 6, n_informative=4, n_classes=3, random_state=0)
 A = A.astype(np.float32)
@@ -265,6 +265,22 @@ def test_a_dataset_as_it_is_says_what_to_do():
     for estimator in (tiny(None), MultiTeacherDistiller(**TRAINING)):
         with pytest.raises(TypeError, match=r"Put the Dataset into cmkdlearn\.Modalities"):
             cross_val_score(estimator, Folder(), y, cv=3, error_score="raise")
+
+
+@pytest.mark.parametrize(("make", "owner", "named"), [
+    (lambda lost: lost, "UnimodalTeacher", []),
+    (lambda lost: MultiTeacherDistiller(**TRAINING), "MultiTeacherDistiller", []),
+    (lambda lost: MultiTeacherDistiller([("sound", lost)], modality="a", **TRAINING), "UnimodalTeacher", ["sound"]),
+    (lambda lost: MultiTeacherDistiller([("both", ProductOfExperts([("b", tiny("b")), ("ear", lost)]))],
+                                        modality="a", **TRAINING), "UnimodalTeacher", ["ear", "both"]),
+    (lambda lost: MultiTeacherDistiller([("many", TeacherEnsemble([("ear", lost)]))], modality="a", **TRAINING),
+     "UnimodalTeacher", ["ear", "many"]),
+    (lambda lost: UCMKDStudent(lost, modality="a", **TRAINING), "UnimodalTeacher", [])])
+def test_who_was_not_told_its_modality_is_named(make, owner, named):
+    with pytest.raises(ValueError, match=rf"\['a', 'b'\]: say which one {owner} is to read, "
+                                         rf"as in {owner}\(modality='a'\)") as error:
+        make(UnimodalTeacher(**TRAINING)).fit(ARRAYS, y)
+    assert getattr(error.value, "__notes__", []) == [f"It came from the teacher {name!r}." for name in named]
 
 
 def test_a_modality_may_be_a_list_of_dicts():

@@ -120,7 +120,7 @@ def test_a_modality_may_hold_the_logits():
     ({"logits": np.exp(z) / np.exp(z).sum(1, keepdims=True)}, "holds probabilities.*logarithm"),
     ({"modality": "x"}, r"modality='x' of X has shape \(90, 4\), and must be an id for each"),
     ({"modality": "di"}, "modality='di' is unknown. Use 'x' or 'id'"),
-    ({"modality": None}, "say which one to read"),
+    ({"modality": None}, "say which one PrecomputedTeacher is to read"),
     ({"classes": [0, 1, 1]}, r"holds \[1\] more than once"),
     ({"classes": [0, 1]}, r"y holds \[2\]"),
     ({"classes": None}, "classes=None must be a list")])

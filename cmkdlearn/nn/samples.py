@@ -252,7 +252,7 @@ def drop_weightless(X, y, weight):
     return X, y, None if (weight == weight[0]).all() else weight
 
 
-def select_modality(X, modality, fitting):
+def select_modality(X, modality, fitting, owner=None):
     """Return the modality to read of a dict by its name, or of a table by its columns.
 
     Parameters
@@ -262,6 +262,8 @@ def select_modality(X, modality, fitting):
         A name, or columns; None: all of X, which must be one modality then.
     fitting : bool
         To predict, the modality alone will do in place of the dict.
+    owner : estimator, default=None
+        Who reads it; errors name it.
 
     Returns
     -------
@@ -281,8 +283,7 @@ def select_modality(X, modality, fitting):
     """
     if isinstance(X, Mapping):
         if modality is None:
-            raise ValueError(f"X holds the modalities {list(X)}: say which one to read, as in "
-                             f"modality={next(iter(X), 'name')!r}.")
+            raise ValueError(f"X holds the modalities {list(X)}: {_say_which(X, owner)}")
         check_option("modality", modality, list(X))
         for part in X.values():
             refuse_annotated(part)
@@ -290,10 +291,10 @@ def select_modality(X, modality, fitting):
                 check_dataset(part)
         check_consistent_length(*X.values())
         check_same_order(X)
-        return select_modality(X[modality], None, fitting)
+        return select_modality(X[modality], None, fitting, owner)
     refuse_annotated(X)
     if is_dataset(X):
-        return _select_of_items(X, modality, fitting)
+        return _select_of_items(X, modality, fitting, owner)
     if isinstance(modality, str) and fitting:
         raise ValueError(f"modality={modality!r} names a modality, but X is a {type(X).__name__}; "
                          "pass a dict (or cmkdlearn.Modalities) of arrays, or a list of columns "
@@ -327,14 +328,23 @@ def check_same_order(X, y=None):
                              "order, as in part.loc[other.index].")
 
 
-def _select_of_items(dataset, modality, fitting):
+def _say_which(names, owner):
+    """Return the end of an error: what to do where no modality was named."""
+    example = f"modality={next(iter(names), 'name')!r}"
+    if owner is None:
+        return f"say which one to read, as in {example}."
+    name = type(owner).__name__
+    return f"say which one {name} is to read, as in {name}({example})."
+
+
+def _select_of_items(dataset, modality, fitting, owner):
     """Return the ``Dataset`` of one modality, where the items of this one are dicts of several."""
     check_dataset(dataset)
     item = first_of(dataset)
     if isinstance(item, Mapping):
         if modality is None:
-            raise ValueError(f"The items of X, a {type(dataset).__name__}, hold {list(item)}: say "
-                             f"which to read, as in modality={next(iter(item), 'name')!r}.")
+            raise ValueError(f"The items of X, a {type(dataset).__name__}, hold {list(item)}: "
+                             f"{_say_which(item, owner)}")
         check_option("modality", modality, list(item))
     elif isinstance(modality, str) and fitting:
         raise ValueError(f"modality={modality!r} names a modality, but the items of X, a "

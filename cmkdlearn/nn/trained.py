@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from cmkdlearn._validation import missing_package
 from cmkdlearn.losses import Output
 from cmkdlearn.nn.modules import ToFloat
 
@@ -181,8 +182,7 @@ def onnx_content(path):
         import onnx
         import onnxruntime  # noqa: F401
     except ImportError as error:
-        raise ImportError(f"ONNX needs the package {error.name!r}, which is not installed. Install "
-                          "it with: pip install cmkdlearn[onnx]", name=error.name) from error
+        raise missing_package("ONNX", "onnx", error) from error
     try:
         return onnx.load(path).SerializeToString()
     except OSError:

@@ -438,7 +438,7 @@ def _teach(lesson):
     name, teacher, X, y, weight, classes, cv, modality = vars(lesson).values()
     X_known, y_known, w_known = labelled_part(X, y, weight)
     parts = None if isinstance(teacher, FrozenEstimator) or cv is None else folds(cv, y_known)
-    fitted = fit_teacher(teacher, X_known, y_known, modality, w_known)
+    fitted = fit_teacher(teacher, X_known, y_known, modality, w_known, name)
     logits = teaching_logits(name, fitted, X, y, classes)
     if parts is not None:
         logits[labelled_mask(y)] = out_of_fold_logits(name, teacher, X_known, y_known, classes,

@@ -96,8 +96,8 @@ class TeacherEnsemble(AnswersByLogits, TeacherComposition):
         return self
 
     def _fit_teachers(self, X, y, weight):
-        self.teachers_ = [fit_teacher(teacher, X, y, weight=weight)
-                          for _, teacher in self._seeded_teachers()]
+        self.teachers_ = [fit_teacher(teacher, X, y, weight=weight, name=name)
+                          for name, teacher in self._seeded_teachers()]
 
     def _weights_and_bias(self):
         """Return what each member's logits are multiplied by, and what is added to the sum."""

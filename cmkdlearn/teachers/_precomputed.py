@@ -120,7 +120,7 @@ class PrecomputedTeacher(GivenTeacher):
 
     def _part(self, X, fitting=False):
         """Return the modality that is read: of ids, or of logits."""
-        part = select_modality(X, self.modality, fitting=fitting)
+        part = select_modality(X, self.modality, fitting=fitting, owner=self)
         if is_dataset(part):
             raise TypeError(f"{self._source} is a {type(part).__name__}; PrecomputedTeacher reads "
                             "arrays. Pass X as a dict, in which other modalities may be Datasets.")

@@ -42,7 +42,7 @@ class PretrainedTeacher(GivenTeacher):
     module : torch.nn.Module, ScriptModule, ExportedProgram, str or os.PathLike
         The network: any module, such as one of timm or of Hugging Face; one of TorchScript; a
         program of ``torch.export``; or the path of an ONNX file, which ONNX Runtime runs on the
-        CPU (``pip install cmkdlearn[onnx]``). It returns logits (n, n_classes), or something that
+        CPU (the extra ``onnx``). It returns logits (n, n_classes), or something that
         has them as ``logits``, as Hugging Face's models do.
     classes : array-like of shape (n_classes,)
         The class of each of the network's outputs, in its order.

@@ -121,7 +121,7 @@ class ProductOfExperts(TeacherEnsemble):
                                  "fewer or stratified folds, or more samples of these.")
         self.teachers_, calibrations = [], []
         for name, teacher in self._seeded_teachers():
-            fitted = fit_teacher(teacher, X, y, weight=weight)
+            fitted = fit_teacher(teacher, X, y, weight=weight, name=name)
             if isinstance(teacher, FrozenEstimator):
                 unseen = teaching_logits(name, fitted, X, y, self.classes_)
             else:

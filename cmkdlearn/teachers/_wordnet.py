@@ -202,7 +202,7 @@ class WordNetRelaxedTeacher(TorchTeacher):
                 raise ValueError(f"Without an embedder, X must hold image embeddings (n, d); it "
                                  f"holds a {self._kind} of shape {self.reader_.shape} per sample.")
         else:
-            X = select_modality(X, self.modality, fitting=reset)
+            X = select_modality(X, self.modality, fitting=reset, owner=self)
             if is_dataset(X) or is_mapped(X):  # the embedder reads and checks all of them
                 validate_data(self, first_sample(X), reset=reset, allow_nd=True, dtype="numeric")
             else:

@@ -3,8 +3,8 @@ Learning from images without labels
 ===================================
 
 A teacher that needs no label can speak about any image. So a student may learn from images that
-nobody has labelled: they carry the distillation term only. Labels are worth most where they are
-few.
+nobody has labelled: they carry the distillation term only. What is that worth where labels are few, and
+where they are many?
 """
 
 # %%
@@ -24,7 +24,7 @@ from cmkdlearn.embedding import ConSEEmbedder
 from cmkdlearn.students import MultiTeacherDistiller
 
 fashion = load_fashion_mini()
-X, y, X_test, y_test = fashion.X_train[:1000], fashion.y_train[:1000], fashion.X_test[:500], fashion.y_test[:500]
+X, y, X_test, y_test = fashion.X_train[:1000], fashion.y_train[:1000], fashion.X_test, fashion.y_test
 teacher = make_pipeline(ConSEEmbedder(memory=".cache/cmkdlearn"), StandardScaler(),
                         LogisticRegression(max_iter=1000))
 
@@ -37,11 +37,13 @@ for n_labelled in counts:
             known = np.random.default_rng(seed).permutation(len(y))[:n_labelled]
             partly = np.full(len(y), None, dtype=object)
             partly[known] = y[known]
-            student = MultiTeacherDistiller(teachers, input_type="table", alpha=0.2, random_state=seed)
+            student = MultiTeacherDistiller(teachers, input_type="table", alpha=0.2, max_epochs=10,
+                                            random_state=seed)
             runs.append(student.fit(X, partly).score(X_test, y_test))
         scores[name].append(runs)
-    print(f"{n_labelled:5} labels: " + ", ".join(f"{name} {np.mean(runs[-1]):.3f}"
-                                                for name, runs in scores.items()))
+    plain, taught = (np.array(runs[-1]) for runs in scores.values())
+    print(f"{n_labelled:5} labels: no teacher {plain.mean():.3f}, taught {taught.mean():.3f}; "
+          f"taught is ahead in {np.sum(taught > plain)} of {len(seeds)} draws")
 
 # %%
 # The mean and the range of three draws of the labelled images. The student is a multilayer
@@ -53,6 +55,6 @@ for name, runs in scores.items():
     ax.plot(counts, runs.mean(axis=1), "o-", label=name)
     ax.fill_between(counts, runs.min(axis=1), runs.max(axis=1), alpha=0.2)
 ax.set(xscale="log", xticks=counts, xticklabels=counts, xlabel="labelled images out of 1,000",
-       ylabel="accuracy on 500 test images", title="A student, with and without a teacher")
+       ylabel="accuracy on 1,000 test images", title="A student, with and without a teacher")
 ax.legend()
 plt.show()

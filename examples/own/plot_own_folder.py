@@ -85,5 +85,6 @@ plt.show()
 # %%
 # Predictions are positions among the folders' names.
 
-print([grey.classes[k] for k in student.predict(X_test[:4])], "for", *clothes.y_test[:4])
+for said, is_one in zip(student.predict(X_test[:4]), clothes.y_test, strict=False):
+    print(f"{grey.classes[said]}, where there was a {is_one}")
 temporary.cleanup()

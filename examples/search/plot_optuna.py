@@ -46,8 +46,8 @@ print(f"test accuracy {best.score(X_test, y_test):.3f}; "
       f"cross-entropy alone, at the same rate: {plain.score(X_test, y_test):.3f}")
 
 # %%
-# Each point is a candidate, and its colour when it was tried: later ones gather where earlier ones
-# were good. The best of many scores on the same folds is too high an estimate of what it would be
+# Each point is a candidate, and its colour when it was tried: the sampler draws the later ones where earlier
+# ones were good. The best of many scores on the same folds is too high an estimate of what it would be
 # elsewhere; the test samples above were in none of them. One split says nothing of whether a teacher
 # is worth having: for that see :func:`~cmkdlearn.model_selection.compare`.
 

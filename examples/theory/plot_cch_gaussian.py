@@ -71,7 +71,7 @@ for ax in (gap, gain):
 #
 # All this is at one fixed weight. The theorem is about small ones: where the gap is positive, a
 # small enough :math:`\lambda` helps; where it is negative, it may help as well. With the best
-# :math:`\lambda` nothing is ever lost:
+# :math:`\lambda`, zero among them, the gain is never below zero:
 
 best = [model.optimal_lambda(100) for model in models]
 figure, ax = plt.subplots(layout="constrained")
