@@ -70,7 +70,10 @@ def distillation(loss):
     rng = np.random.default_rng(SEED)
     X = rng.normal(size=(128, 3, 32, 32)).astype(np.float32)
     y = np.arange(len(X)) % CLASSES
-    training = {"module": "resnet18", "batch_size": BATCH, "lr": SGD["lr"], "max_epochs": 1,
+    def network():
+        return timm.create_model("resnet18", num_classes=CLASSES)
+
+    training = {"module": network(), "batch_size": BATCH, "lr": SGD["lr"], "max_epochs": 1,
                 "optimizer": torch.optim.SGD, "optimizer__momentum": SGD["momentum"],
                 "random_state": SEED, "device": "cpu", "input_type": "image"}
     teacher = UnimodalTeacher(**training).fit(X, y)
@@ -80,8 +83,7 @@ def distillation(loss):
                                              teacher_view=view, **training).fit(X, y)
 
     def plain():
-        T = timm.create_model("resnet18", num_classes=CLASSES).eval()
-        S = timm.create_model("resnet18", num_classes=CLASSES)
+        T, S = network().eval(), network()
 
         def both(x, labels):
             with torch.no_grad():

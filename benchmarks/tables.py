@@ -141,12 +141,16 @@ def how_long():
     """What a sample and epoch cost, for a user to multiply."""
     report = _read("how_long")
     rows = [[name, *(_of_a_sample(value) for value in cost.values()),
-             f"{1e4 * 20 * cost['a fitted teacher'] / 6e7:,.1f} min"]
+             _duration(1e4 * 20 * cost["a fitted teacher"] / 1e6)]
             for name, cost in report["microseconds"].items()]
     return _csv_table(["input and network", *next(iter(report["microseconds"].values())),
                        "10,000 samples, 20 epochs, a fitted teacher"], rows) + (
         f"\nA sample and epoch (of ``predict``: a sample) on {report['device']}, one thread, "
         f"batches of {report['batch_size']}. Measured by ``benchmarks/how_long.py``.\n")
+
+
+def _duration(seconds):
+    return f"{seconds:.0f} s" if seconds < 100 else f"{seconds / 60:.0f} min"
 
 
 def _of_a_sample(microseconds):

@@ -148,7 +148,7 @@ def _plan(C, largest, a, b, reg, max_iter, tol, potential=None):
         C, largest, eps = C.double(), largest.double(), eps.double()
     start = eps
     if potential is None:  # a small eps is come down to, or the way would be long
-        start = torch.maximum(eps, largest / 30)
+        start = torch.maximum(eps, largest / 20)
         g = torch.zeros_like(C[..., :1, :])
     else:
         g = potential[..., None, :].to(C)
@@ -271,9 +271,10 @@ def feature_alignment(z_S, z_T, *, y_S=None, y_T=None, metric="l2", label_cost=0
     >>> feature_alignment(z, z + 3, reg=0.1)     # both move by (3, 3)
     tensor(4.2426)
     """
-    if z_S.ndim != 2 or z_T.ndim != 2 or z_S.shape[1] != z_T.shape[1]:
+    if z_S.ndim != 2 or z_T.ndim != 2 or z_S.shape[1] != z_T.shape[1] \
+            or not (len(z_S) and len(z_T)):
         raise ValueError(f"z_S of shape {tuple(z_S.shape)} and z_T of shape {tuple(z_T.shape)} "
-                         "must be (n, d) and (m, d).")
+                         "must be (n, d) and (m, d), with samples on both sides.")
     check_number("label_cost", label_cost, low=0)
     if label_cost and (y_S is None or y_T is None):
         raise ValueError(f"label_cost={label_cost} needs the labels y_S and y_T.")
