@@ -5,7 +5,7 @@ VENV = .venv
 BIN = $(VENV)/bin
 READY = $(VENV)/.ready
 SPEED = epoch embedding noun_selection losses unpaired_speed floors growth grid_search large_data \
-	processes information toy_sets
+	processes information neighbours toy_sets how_long rivals
 
 .PHONY: help demo test test-all lint docs bench clean
 

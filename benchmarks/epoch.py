@@ -27,7 +27,7 @@ def main():
     device = "cuda" if torch.cuda.is_available() else "cpu"
 
     module = network().to(device)
-    optimizer = torch.optim.AdamW(module.parameters(), lr=LR)
+    optimizer = torch.optim.AdamW(module.parameters(), lr=LR, fused=True)
     X_device, y_device = torch.from_numpy(X).to(device), torch.from_numpy(y).to(device)
 
     def by_hand():

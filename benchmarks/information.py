@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from scipy.special import digamma, gammaln, logsumexp, ndtr
 
-from benchmarks._report import save, seconds
+from benchmarks._report import save
 from cmkdlearn.information import mutual_information
 
 N, SEEDS, TARGET = 3000, (0,), 0.10
@@ -278,18 +278,12 @@ def latent_in_many_columns():
     return results
 
 
-def ksg_seconds(n):
-    x, y = normal(sparse(8, 0.6, 8))[0](n, np.random.default_rng(0))
-    return seconds(lambda: mutual_information(x, y, "ksg", random_state=0))
-
-
 def main():
     warnings.simplefilter("error")
     tuning, held_out = estimates(TUNING), estimates(HELD_OUT)
     save("information", samples=N, seeds=SEEDS, target=TARGET,
          mean_absolute_error={"tuning": errors(tuning), "held_out": errors(held_out)},
          latent_in_many_columns=latent_in_many_columns(),
-         ksg_8_and_8_seconds={n: round(ksg_seconds(n), 2) for n in (10_000, 100_000)},
          threads=torch.get_num_threads(), tuning=tuning, held_out=held_out)
 
 
