@@ -65,8 +65,8 @@ def speed():
                                "wkd": losses["others_to_kd"]["wkd"]}.items()],
         _number_row("largest tensor of rkd at a batch of 256",
                     losses["rkd_largest_tensor_mebibytes"], "{:.0f} MiB", most=64),
-        *[_number_row(f"mutual information by neighbours, {int(n):,} x (8 + 8), two threads", seconds,
-                      "{:.1f} s", most=target)
+        *[_number_row(f"mutual information by neighbours, {int(n):,} x (8 + 8), two threads",
+                      seconds, "{:.1f} s", most=target)
           for (n, seconds), target in zip(neighbours["seconds"].items(), (1, 20),
                                           strict=True)],
         _number_row("the same, 10,000, by SciPy's trees, in units of ours",
