@@ -177,8 +177,8 @@ def rivals():
     return _csv_table(["the rival", "our ``fit`` in units of it"],
                       [[name, _range(found)] for name, found in rows]) + (
         f"\n{versions}; {report['threads']} thread on {report['device']}, median and range of "
-        f"{report['rounds']} rounds; the loops have torch's defaults. ``predict`` of one row takes {one:.2f} ms. Measured by "
-        "``benchmarks/rivals.py``.\n")
+        f"{report['rounds']} rounds; the loops have torch's defaults. ``predict`` of one row takes "
+        f"{one:.2f} ms. Measured by ``benchmarks/rivals.py``.\n")
 
 
 def unpaired_speed():
