@@ -5,6 +5,7 @@ import pytest
 import torch
 from sklearn.base import clone
 from skorch.callbacks import Callback, LRScheduler
+from torch import nn
 
 from cmkdlearn.io import load, save
 from cmkdlearn.students import UCMKDStudent
@@ -144,3 +145,18 @@ def test_a_step_is_one_operation_where_torch_has_it(optimizer, params, fused):
     (group,) = fitted.net_.optimizer_.param_groups
     assert group.get("fused") is fused
     np.testing.assert_allclose(fitted.decision_function(X), plain.decision_function(X), rtol=1e-3, atol=1e-4)
+
+
+class SparseWords(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.words, self.out = nn.Embedding(50, 4, sparse=True), nn.Linear(4, 3)
+
+    def forward(self, x):
+        return self.out(self.words(x.long()).mean(1))
+
+
+def test_sparse_gradients_have_no_fused_step():
+    words = np.random.default_rng(0).integers(50, size=(90, 6)).astype(np.float32)
+    fitted = UnimodalTeacher(SparseWords, optimizer=torch.optim.SGD, input_type="table", **TRAINING)
+    assert fitted.fit(words, y).net_.optimizer_.param_groups[0]["fused"] is None

@@ -254,7 +254,7 @@ def make_net(method, module, criterion, device):
               **{name: value for name, value in method._net_params().items()
                  if not name.startswith(("module__", "accelerator"))},
               "callbacks": callbacks}
-    if takes_fused(method.optimizer, device, params):
+    if takes_fused(method.optimizer, module, device, params):
         params["optimizer__fused"] = True  # torch's optimisers make an operation of a step if told
     if torch.device(device).type in SINGLE:
         module.float()  # its means, which are centred in double precision elsewhere
@@ -266,12 +266,14 @@ def make_net(method, module, criterion, device):
                **params).initialize()
 
 
-def takes_fused(optimizer, device, params):
+def takes_fused(optimizer, module, device, params):
     """Tell whether an optimiser has a fused step here, and its user has asked for no other."""
     others = ("fused", "foreach", "capturable", "differentiable")
     return ("fused" in inspect.signature(optimizer).parameters
             and torch.device(device).type in ("cpu", "cuda")
-            and not any(f"optimizer__{name}" in params for name in others))
+            and not any(f"optimizer__{name}" in params for name in others)
+            and all(p.is_floating_point() for p in module.parameters())
+            and not any(getattr(part, "sparse", False) for part in module.modules()))
 
 
 def go_on(net):
