@@ -58,7 +58,7 @@ def _distances(x, y, by_product, of_pairs):
     Of more pairs than samples, as in tight clusters, the product is repeated in double precision.
     """
     values, near = by_product(x, y, torch.finfo(x.dtype).eps ** 0.25)  # a quarter of the digits
-    if not near.any():
+    if near is None or not near.any():
         return values
     same = near & _coincide(x, y)  # as each sample with itself: 0, without a slope
     values, near = values.masked_fill(same, 0), near & ~same
@@ -90,7 +90,9 @@ def _length_by_product(x, y, least):
     squares = x.square().sum(-1)[..., :, None] + y.square().sum(-1)[..., None, :]
     squared = torch.sub(squares, x @ y.mT, alpha=2)
     near = squared.detach() <= least * squares.detach()
-    return (squared.masked_fill(near, 1) if near.any() else squared).sqrt(), near
+    if not near.any():
+        return squared.sqrt(), None
+    return squared.masked_fill(near, 1).sqrt(), near
 
 
 def _length_of_difference(x, y):

@@ -92,8 +92,7 @@ class InnerLoop:
             p.sub_(rate * gradient)
 
     def _relative(self, gradients, weight):
-        length, slope = (_norm([_norm(part.detach()) for part in parts]) for parts in
-                         ([self.params[name] for name in gradients], gradients.values()))
+        length, slope = map(_norm, ([self.params[name] for name in gradients], gradients.values()))
         rate = RELATIVE_STEP * weight * length / slope.clamp_min(1e-12)
         return dict.fromkeys(gradients, rate)
 
@@ -153,8 +152,9 @@ def _is_p(name):
     return name.startswith("head.")
 
 
-def _norm(values):
-    return torch.linalg.vector_norm(torch.stack(values) if isinstance(values, list) else values)
+def _norm(tensors):
+    norm = torch.linalg.vector_norm
+    return norm(torch.stack([norm(tensor.detach()) for tensor in tensors]))
 
 
 def _adamw(params, rates, weight_decay):
