@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import torch
 from sklearn.base import clone
+from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV
 from skorch.callbacks import Callback
@@ -337,6 +338,14 @@ def test_a_compiled_network_learns_the_same_and_stays_what_it_is(make):
     compiled.net_.set_params(compile__backend="eager")
     again = pickle.loads(pickle.dumps(compiled))
     np.testing.assert_array_equal(again.predict_proba(X), plain.predict_proba(X))
+
+
+@pytest.mark.parametrize("scope", ["all", "head"])
+def test_bi_level_steps_of_a_network_compiled_with_its_backward_pass(scope):
+    teacher = FrozenEstimator(UnimodalTeacher(max_epochs=1, device="cpu", random_state=0).fit(X, y))
+    plain = UCMKDStudent(teacher, la_scope=scope, **TRAINING)
+    compiled = clone(plain).set_params(compile=True, compile__backend="aot_eager")
+    np.testing.assert_allclose(compiled.fit(X, y).predict_proba(X), plain.fit(X, y).predict_proba(X), atol=1e-5)
 
 
 def test_what_cannot_be_compiled_runs_as_it_is_and_says_so():

@@ -518,7 +518,10 @@ class UCMKDStudent(TorchClassifier):
                 if self.order == "first":
                     features, z = features.detach(), z.detach()
                 inner.descend("p", terms.la(inner.head(features), z), terms.lambda_la)
-                output = output._replace(logits=inner.head(output.features))
+                if net.compile:  # p, which has moved on, is part of what that pass has kept
+                    output = inner(batch.X)
+                else:
+                    output = output._replace(logits=inner.head(output.features))
             ce = terms.values["ce"] = self._cross_entropy(output, batch)  # err_S, eq. 2
             if not ce.isfinite():
                 rate = f"lr={self.lr}" if self.inner_lr == "lr" else f"inner_lr={self.inner_lr!r}"
