@@ -2,7 +2,8 @@
 
 A rival's loop is the documented steps, written out, with torch's defaults: for distillation, as in
 mdistiller and torchdistill, the teacher's pass without gradient and the student's in each step, the
-loss, ``zero_grad``, ``backward`` and ``step``; for UCMKD, as its authors describe it, a copy of the
+loss, ``zero_grad``, ``backward`` and ``step`` (of "review", the fusion modules are ours in both);
+for UCMKD, as its authors describe it, a copy of the
 network in each step that inner optimisers move, and POT's transport; skorch and scikit-learn's
 MLPClassifier as they are. Ours is a whole ``fit``, with all that it checks and keeps.
 ``python -m benchmarks.rivals 2`` runs with two threads.
@@ -26,11 +27,14 @@ from sklearn.neural_network import MLPClassifier
 from torch import nn
 
 from benchmarks._report import alternate, ratio, save
+from cmkdlearn.losses import Output, get_loss
 from cmkdlearn.students import MultiTeacherDistiller, UCMKDStudent
 from cmkdlearn.teachers import UnimodalTeacher
 
 SEED, BATCH, CLASSES, ROUNDS = 0, 64, 10, 3
 SGD = {"lr": 0.05, "momentum": 0.9}
+MAPS = [0, 1, 2, 3]  # of a ResNet-18 at 32 x 32 those of more than one pixel
+DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 
 
 def batches(n):
@@ -39,7 +43,7 @@ def batches(n):
 
 def trained(network, optimizer, X, y, loss):
     """Train for one epoch; ``loss`` is a function of the images and labels of a batch."""
-    X, y = torch.from_numpy(X), torch.from_numpy(y)
+    X, y = torch.from_numpy(X).to(DEVICE), torch.from_numpy(y).to(DEVICE)
     network.train()
     for rows in batches(len(X)):
         optimizer.zero_grad()
@@ -65,36 +69,78 @@ def dkd(S, T, y, tau=4.0, alpha=1.0, beta=8.0):
                      + beta * F.kl_div(s.log_softmax(1), t.softmax(1), reduction="batchmean"))
 
 
-def distillation(loss):
+def distillation(name):
     """ResNet-18 taught by another one, that sees what the student sees; 128 images."""
     rng = np.random.default_rng(SEED)
-    X = rng.normal(size=(128, 3, 32, 32)).astype(np.float32)
+    X = rng.normal(size=(128 if DEVICE == "cpu" else 2048, 3, 32, 32)).astype(np.float32)
     y = np.arange(len(X)) % CLASSES
+
     def network():
         return timm.create_model("resnet18", num_classes=CLASSES)
 
     training = {"module": network(), "batch_size": BATCH, "lr": SGD["lr"], "max_epochs": 1,
                 "optimizer": torch.optim.SGD, "optimizer__momentum": SGD["momentum"],
-                "random_state": SEED, "device": "cpu", "input_type": "image"}
+                "random_state": SEED, "device": DEVICE, "input_type": "image"}
     teacher = UnimodalTeacher(**training).fit(X, y)
 
     def ours(view):
-        return lambda: MultiTeacherDistiller([("t", FrozenEstimator(teacher))], loss=loss.__name__,
+        return lambda: MultiTeacherDistiller([("t", FrozenEstimator(teacher))], loss=name,
                                              teacher_view=view, **training).fit(X, y)
 
     def plain():
-        T, S = network().eval(), network()
+        T, S = network().to(DEVICE).eval(), network().to(DEVICE)
+        loss = PLAIN[name]()
+        optimizer = torch.optim.SGD([*S.parameters(), *loss.parameters()], **SGD)
 
         def both(x, labels):
             with torch.no_grad():
-                of_T = T(x)
-            of_S = S(x)
-            return F.cross_entropy(of_S, labels) + loss(of_S, of_T, labels)
-        trained(S, torch.optim.SGD(S.parameters(), **SGD), X, y, both)
+                of_T = looked_at(T, x, name)
+            of_S = looked_at(S, x, name)
+            return F.cross_entropy(of_S.logits, labels) + loss(of_S, of_T, labels)
+        trained(S, optimizer, X, y, both)
 
     times = alternate(ROUNDS, plain=plain, same=ours("same"), clean=ours("clean"))
     return {"teacher sees what the student sees": ratio(times, "same", "plain"),
             "teacher answers once (default)": ratio(times, "clean", "plain")}
+
+
+def looked_at(network, x, name):
+    """Return the logits, with the features and maps that a loss asks for."""
+    if name not in ("fitnet", "review"):
+        return Output(network(x))
+    last, maps = network.forward_intermediates(x, indices=MAPS if name == "review" else [-1])
+    features = network.global_pool(last)
+    return Output(network.fc(features), features, tuple(maps))
+
+
+class OnLogits(nn.Module):
+    def __init__(self, function):
+        super().__init__()
+        self.function = function
+
+    def forward(self, S, T, y):
+        return self.function(S.logits, T.logits, y)
+
+
+class Hint(nn.Module):
+    """FitNets: the student's features, through a linear layer, are to be the teacher's."""
+
+    def __init__(self):
+        super().__init__()
+        self.regressor = nn.Linear(512, 512).to(DEVICE)
+
+    def forward(self, S, T, y):
+        return F.mse_loss(self.regressor(S.features), T.features) / 2
+
+
+def review():
+    x = torch.zeros(2, 3, 32, 32)
+    seen = looked_at(timm.create_model("resnet18").eval(), x, "review")
+    return get_loss("review").build(seen, seen).to(DEVICE)
+
+
+PLAIN = {"kd": lambda: OnLogits(kd), "dkd": lambda: OnLogits(dkd), "fitnet": Hint,
+         "review": review}
 
 
 def by_skorch():
@@ -103,7 +149,7 @@ def by_skorch():
     X = rng.normal(size=(6_400, 512)).astype(np.float32)
     y = rng.integers(CLASSES, size=len(X))
     network = nn.Sequential(nn.Linear(512, 256), nn.ReLU(), nn.Linear(256, CLASSES))
-    common = {"batch_size": BATCH, "lr": 1e-3, "max_epochs": 1, "device": "cpu"}
+    common = {"batch_size": BATCH, "lr": 1e-3, "max_epochs": 1, "device": DEVICE}
     theirs = skorch.NeuralNetClassifier(
         network, criterion=nn.CrossEntropyLoss, optimizer=torch.optim.AdamW, train_split=None,
         iterator_train__shuffle=True, verbose=0, **common)
@@ -117,15 +163,17 @@ def ucmkd():
     rng = np.random.default_rng(SEED)
     X = rng.normal(size=(6_400, 512)).astype(np.float32)
     y = np.arange(len(X)) % CLASSES
-    common = {"batch_size": BATCH, "max_epochs": 1, "random_state": SEED, "device": "cpu",
+    common = {"batch_size": BATCH, "max_epochs": 1, "random_state": SEED, "device": DEVICE,
               "module__hidden": (256,)}
     teacher = UnimodalTeacher(**common).fit(X[:640], y[:640])
-    bank, head = torch.from_numpy(teacher.feature_bank_), copy.deepcopy(teacher.head_)
+    bank, head = torch.from_numpy(teacher.feature_bank_).to(DEVICE), copy.deepcopy(teacher.head_)
+    head = head.to(DEVICE)
     ours = UCMKDStudent.script(FrozenEstimator(teacher), callbacks=None, la_scope="all", **common)
 
     def plain():
-        phi = nn.Sequential(nn.Linear(512, 256), nn.ReLU())
-        p = nn.Linear(256, CLASSES)
+        phi = nn.Sequential(nn.Linear(512, 256), nn.ReLU()).to(DEVICE)
+        p = nn.Linear(256, CLASSES).to(DEVICE)
+        on_device, codes = torch.from_numpy(X).to(DEVICE), torch.from_numpy(y).to(DEVICE)
         outer = torch.optim.AdamW([*phi.parameters(), *p.parameters()], lr=1e-3)
 
         def stepped(network, loss):
@@ -140,7 +188,7 @@ def ucmkd():
             return (F.cross_entropy(logits, labels, reduction="none") + kappa * kappa.log()).mean()
 
         for rows in batches(len(X)):
-            x, labels = torch.from_numpy(X)[rows], torch.from_numpy(y)[rows]
+            x, labels = on_device[rows], codes[rows]
             phi_tmp, p_tmp = copy.deepcopy(phi), copy.deepcopy(p)
             C = torch.cdist(phi_tmp(x), bank[torch.randperm(len(bank))[:len(rows)]])
             stepped(phi_tmp, ot.solve(C, reg=0.1 * C.detach().mean().item(), tol=1e-2,
@@ -197,7 +245,7 @@ def main():
          rivals={"skorch": skorch.__version__, "scikit-learn": sklearn.__version__,
                  "pot": ot.__version__, "timm": timm.__version__},
          skorch=by_skorch(), ucmkd=ucmkd(),
-         distillation={loss.__name__: distillation(loss) for loss in (kd, dkd)},
+         distillation={name: distillation(name) for name in PLAIN},
          small={load.__name__.removeprefix("load_"): small(load)
                 for load in (load_iris, load_digits)})
 

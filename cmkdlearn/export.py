@@ -95,6 +95,7 @@ def export_student(estimator, path, X):
                         f"{_inside(estimator)}.")
     check_is_fitted(estimator)
     write, read = FORMATS[path.suffix]
+    estimator = _on_the_cpu(estimator)
     expected = estimator.predict(X) if is_regressor(estimator) else estimator.predict_proba(X)
     if len(expected) < 2:
         raise ValueError(f"X holds {len(expected)} sample; to trace the program takes two at "
@@ -184,12 +185,22 @@ def quantize_student(estimator, path, X, y):
                  difference=float(np.abs(said - said_whole).max()), **sizes)
 
 
+def _on_the_cpu(estimator):
+    """Return a fitted estimator whose network is on the CPU: a GPU's sums are shorter."""
+    if estimator.net_.device.type == "cpu":
+        return estimator
+    moved, moved.net_ = copy.copy(estimator), copy.copy(estimator.net_)  # a net's copy is its own
+    moved.net_.module_.cpu()
+    moved.net_.device = torch.device("cpu")
+    return moved
+
+
 class _Program(nn.Module):
     """From samples as the user has them to what the estimator says of them."""
 
     def __init__(self, estimator, X):
         super().__init__()
-        network = copy.deepcopy(estimator.net_.module_).cpu()
+        network = copy.deepcopy(estimator.net_.module_)
         if isinstance(network, Classifier):  # without what only training needs
             network = Classifier(network.encoder, network.head, network.preprocess)
         self.network = network

@@ -24,6 +24,7 @@ from cmkdlearn.export import export_student
 from cmkdlearn.information import mutual_information
 from cmkdlearn.inspection import modality_attribution
 from cmkdlearn.losses import LOSSES, Output, get_loss
+from cmkdlearn.nn.augment import NAMED
 from cmkdlearn.students import DistilledRegressor, MultiTeacherDistiller, UCMKDStudent
 from cmkdlearn.teachers import PretrainedTeacher, UnimodalTeacher
 
@@ -82,11 +83,14 @@ def test_a_file_goes_from_one_device_to_the_other(fitted_on, loaded_on, tmp_path
     loaded.set_params(warm_start=True).fit(X, y)
 
 
-def test_a_pickle_of_the_gpu_is_read_where_there_is_none(monkeypatch):
-    student = MultiTeacherDistiller(**SHORT).fit(X, y)
-    content = pickle.dumps(student)
+@pytest.mark.filterwarnings("ignore:Stochastic Optimizer", "ignore:Requested to load data to CUDA")
+@pytest.mark.parametrize("name", CASES)
+def test_a_pickle_of_the_gpu_is_read_where_there_is_none(name, monkeypatch):
+    estimator, data = CASES[name]
+    fitted = on("cuda", estimator).set_params(random_state=0).fit(data, y)
+    content, said = pickle.dumps(fitted), fitted.predict_proba(data)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    np.testing.assert_allclose(pickle.loads(content).predict_proba(X), student.predict_proba(X), **CLOSE)
+    np.testing.assert_allclose(pickle.loads(content).predict_proba(data), said, **CLOSE)
 
 
 def test_a_search_in_processes():
@@ -132,20 +136,22 @@ def test_how_data_come_to_the_gpu_changes_nothing(reading, monkeypatch):
 
 
 @pytest.mark.parametrize("params", [
-    {}, {"loss": "dkd"}, {"loss": "rkd"}, {"loss": "dist"}, {"label_smoothing": 0.1}, {"mixup": 0.2},
-    {"early_stopping": True}, {"schedule": "cosine"}, {"class_weight": "balanced"}], ids=repr)
+    *({"loss": name} for name, cls in LOSSES.items() if name != "rkd" and "feature_maps" not in cls.needs),
+    {"label_smoothing": 0.1}, {"mixup": 0.2}, {"early_stopping": True}, {"schedule": "cosine"},
+    {"class_weight": "balanced"}, {"sampler": "balanced"}], ids=repr)
 def test_an_epoch_waits_for_nothing_but_its_end(params):
     """Steps are launched ahead of the device: how often it is waited for does not grow with them."""
-    teacher = FrozenEstimator(UnimodalTeacher(**SHORT).fit(X, y))
+    labels = np.arange(len(y)) % 3
+    teacher = FrozenEstimator(UnimodalTeacher(**SHORT).fit(X, labels))
 
     def waits(batch_size):
         student = MultiTeacherDistiller([("t", teacher)], **{**SHORT, "batch_size": batch_size}, **params)
-        student.fit(X, y)
+        student.fit(X, labels)
         with warnings.catch_warnings(record=True) as said:
             warnings.simplefilter("always")
             torch.cuda.set_sync_debug_mode("warn")
             try:
-                student.fit(X, y)
+                student.fit(X, labels)
             finally:
                 torch.cuda.set_sync_debug_mode("default")
         return [f"{w.filename}:{w.lineno}" for w in said if "synchroniz" in str(w.message)]
@@ -153,6 +159,21 @@ def test_an_epoch_waits_for_nothing_but_its_end(params):
     few, many = waits(40), waits(5)
     extra = {place: many.count(place) - few.count(place) for place in set(many)}
     assert not {place: n for place, n in extra.items() if n > 0}
+
+
+@pytest.mark.parametrize("augmentation", NAMED)
+def test_augmentation_waits_for_no_more_than_its_own_histograms(augmentation):
+    change, images = NAMED[augmentation](), torch.rand(16, 3, 16, 16, device="cuda")
+    change(images)
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        torch.cuda.set_sync_debug_mode("warn")
+        try:
+            change(images)
+        finally:
+            torch.cuda.set_sync_debug_mode("default")
+    places = [f"{w.filename}:{w.lineno}" for w in said if "synchroniz" in str(w.message)]
+    assert not places, places
 
 
 @pytest.fixture
@@ -352,6 +373,7 @@ def test_others_networks():
         assert student.predict(X).shape == y.shape
 
 
+@pytest.mark.filterwarnings("ignore::FutureWarning")  # torch's own, in 2.11
 @pytest.mark.parametrize("ending", ["pt2", "onnx"])
 @pytest.mark.parametrize("module, samples", [("auto", X), ("resnet18", IMAGES)])
 def test_a_student_of_the_gpu_is_written(module, samples, ending, tmp_path):

@@ -42,6 +42,14 @@ class Net(NeuralNet):
         super().__init__(*args, **kwargs)
         self.method = method
 
+    def __getstate__(self):
+        """Leave the networks to the part that skorch reads where there is no GPU: once."""
+        return {**super().__getstate__(), "module": None, "criterion": None}
+
+    def __setstate__(self, state):
+        super().__setstate__(state)
+        self.module, self.criterion = self.module_, self.criterion_
+
     def get_default_callbacks(self):
         """Time each epoch and print its line; losses are recorded by the epoch itself."""
         return [("epoch_timer", EpochTimer()), ("print_log", Progress())]

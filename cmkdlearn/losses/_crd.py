@@ -106,7 +106,8 @@ class CRD(DistillationLoss):
     def _contrast(self, anchors, known, others):
         """Tell each anchor's own pair, which is known by the same row, from the others."""
         N, M = others.sum(dim=1, keepdim=True).clamp(min=1), len(known)
-        odds = anchors @ known.T / self.nce_temperature - (N / M).log()  # log h = log sigmoid(odds)
+        odds = anchors @ known.T / self.nce_temperature
+        odds = odds - (N.to(odds) / M).log()  # log h = log sigmoid(odds)
         own = F.logsigmoid(odds.diagonal())
         rest = F.logsigmoid(-odds).masked_fill(~others, 0).sum(dim=1)
         return -(own + rest).mean()

@@ -167,7 +167,7 @@ class WeakAugmentation(_Augmentation):
 
     def _change(self, images):
         changes = self.jitter * (2 * torch.rand(3, len(images), 1, 1, 1) - 1)
-        changes = changes.to(images)
+        changes = _beside(images, changes)
         for change, adjust in zip(changes, (_brightness, _contrast, _color), strict=True):
             images = adjust(images, change)
         return images
@@ -306,7 +306,7 @@ class SpecAugment:
                   | self._masks(n, n_frames, self.frames)[:, None, None, :])
         mean = spectra.float().mean((1, 2, 3), keepdim=True)
         mean = (mean if spectra.is_floating_point() else mean.round()).to(spectra.dtype)
-        return torch.where(hidden.to(spectra.device), mean, spectra)
+        return torch.where(hidden.to(spectra.device, non_blocking=True), mean, spectra)
 
     def _masks(self, n, size, share):
         """Tell which of so many positions are hidden, (n, size)."""
@@ -360,7 +360,7 @@ def mix(batch, alpha):
     # torch's own Beta would give 1/2 where both of its gamma variates underflow
     gamma = Gamma(torch.full((2,), alpha + 1.0, dtype=torch.float64), 1.0).sample()
     share = float((gamma.log() + torch.rand(2, dtype=torch.float64).log() / alpha).softmax(0)[0])
-    order = torch.randperm(n).to(y.device)
+    order = torch.randperm(n).to(y.device, non_blocking=True)
     unlabelled = (y < 0).int()
     other = torch.empty_like(order)
     # a random order of the labelled samples beside them, and of the others beside the others
@@ -383,7 +383,7 @@ def crop_and_flip(images, padding, flip):
     columns = torch.where(torch.rand(n, 1) < flip, columns.flip(1), columns)
     pixels = (torch.arange(n)[:, None, None, None], torch.arange(channels)[:, None, None],
               rows[:, None, :, None], columns[:, None, None, :])
-    return padded[tuple(index.to(images.device) for index in pixels)]
+    return padded[tuple(index.to(images.device, non_blocking=True) for index in pixels)]
 
 
 def resized_crop_and_flip(images, min_area, flip):
@@ -400,10 +400,10 @@ def resized_crop_and_flip(images, min_area, flip):
     theta = torch.zeros(n, 2, 3)
     theta[:, [0, 1], [0, 1]], theta[:, :, 2] = scale.T, centre.T
     theta[:, 0, 0] *= torch.where(torch.rand(n) < flip, -1.0, 1.0)
-    grid = F.affine_grid(theta.to(images), images.shape, align_corners=False)
+    grid = F.affine_grid(_beside(images, theta), images.shape, align_corners=False)
     # nothing of beyond the window's outermost pixels is mixed in
-    reach = (scale - 1 / torch.tensor([[width], [height]])).T.to(images)[:, None, None]
-    centre = centre.T.to(images)[:, None, None]
+    reach = scale - 1 / torch.tensor([[width], [height]])
+    reach, centre = (_beside(images, part.T)[:, None, None] for part in (reach, centre))
     grid = torch.minimum(torch.maximum(grid, centre - reach), centre + reach)
     stretched = F.grid_sample(images, grid, padding_mode="border", align_corners=False)
     return stretched.clamp(0, 1)  # rounding may have led out of it
@@ -442,13 +442,14 @@ def apply_operations(images, operations, levels):
     images = images.clone()
     geometric = (0 < operations) & (operations <= len(GEOMETRIC))
     if geometric.any():
-        which = geometric.nonzero().squeeze(1).to(images.device)
+        which = geometric.nonzero().squeeze(1).to(images.device, non_blocking=True)
         images[which] = _warp(images[which], operations[geometric], levels[geometric])
     for operation, change in enumerate(PHOTOMETRIC.values(), start=len(GEOMETRIC) + 1):
         drawn = operations == operation
         if drawn.any():
-            which = drawn.nonzero().squeeze(1).to(images.device)
-            images[which] = change(images[which], levels[drawn].to(images)[:, None, None, None])
+            which = drawn.nonzero().squeeze(1).to(images.device, non_blocking=True)
+            images[which] = change(images[which],
+                                   _beside(images, levels[drawn])[:, None, None, None])
     return images
 
 
@@ -484,8 +485,8 @@ def _warp(images, operations, levels):
     from_x = torch.stack([cos, shear_x - sin, shear_x * height / 2 - right], dim=1)
     from_y = torch.stack([shear_y + sin, cos, shear_y * width / 2 - down], dim=1)
     half = torch.tensor([width / 2, height / 2, 1.0])
-    theta = torch.stack([from_x * half / half[0], from_y * half / half[1]], dim=1).to(images)
-    grid = F.affine_grid(theta, images.shape, align_corners=False)
+    theta = torch.stack([from_x * half / half[0], from_y * half / half[1]], dim=1)
+    grid = F.affine_grid(_beside(images, theta), images.shape, align_corners=False)
     return F.grid_sample(images, grid, mode="nearest", align_corners=False)
 
 
@@ -556,7 +557,13 @@ def _enhance(adjust):
 def _grey(images):
     if images.shape[1] != 3:
         return images.mean(1, keepdim=True)
-    return (images * images.new_tensor(LUMINANCE)[:, None, None]).sum(1, keepdim=True)
+    luminance = _beside(images, torch.tensor(LUMINANCE, dtype=torch.float64))
+    return (images * luminance[:, None, None]).sum(1, keepdim=True)
+
+
+def _beside(images, drawn):
+    """Bring what was drawn on the CPU to the images; the device is not waited for."""
+    return drawn.to(images, non_blocking=True)
 
 
 def _grey_levels(images):

@@ -216,18 +216,21 @@ def seeded(seed, device="cpu"):
     """Draw torch's random numbers from ``seed``, and leave its global state untouched.
 
     That is its generator, and the default dtype, which is float32 here whatever it is elsewhere.
-    All threads of a process share them, so one is here at a time: joblib's threads, and those in
-    which a worker of a cluster takes up another task while one waits.
+    Of cuDNN's convolutions those are taken that repeat themselves to the last bit. All threads of a
+    process share all this, so one is here at a time: joblib's threads, and those in which a worker
+    of a cluster takes up another task while one waits.
     """
     devices = [torch.device(device)] if torch.device(device).type == "cuda" else []
     with _ONE_THREAD, torch.random.fork_rng(devices=devices):
         torch.manual_seed(seed)
-        dtype = torch.get_default_dtype()
+        before = torch.get_default_dtype(), torch.backends.cudnn.deterministic
         torch.set_default_dtype(torch.float32)
+        torch.backends.cudnn.deterministic = True
         try:
             yield
         finally:
-            torch.set_default_dtype(dtype)
+            torch.set_default_dtype(before[0])
+            torch.backends.cudnn.deterministic = before[1]
 
 
 def resolve_device(device):

@@ -551,7 +551,7 @@ class UCMKDStudent(TorchClassifier):
             return bank.z, bank.y
         else:
             rows = rng.choice(m, size, replace=False)
-        drawn = torch.from_numpy(rows).to(bank.y.device)
+        drawn = torch.from_numpy(rows).to(bank.y.device, non_blocking=True)
         return bank.z[drawn], bank.y[drawn]
 
     def project(self, X):
