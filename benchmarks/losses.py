@@ -52,7 +52,7 @@ def main():
         return get_loss(name).build(Output(student, ours), Output(teacher, theirs)).to(device)
 
     on_logits = [name for name, cls in LOSSES.items() if cls.needs == ("logits",)]
-    on_features = [name for name, cls in LOSSES.items() if "features" in cls.needs]
+    on_features = [name for name, cls in LOSSES.items() if cls.needs == ("features",)]
     cheap = [name for name in on_logits if name != "wkd"]
     times = alternate(ROUNDS, **{name: step(built(name), student) for name in cheap})
     slow = alternate(5, kd=step(built("kd"), student), wkd=step(built("wkd"), student),
