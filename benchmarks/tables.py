@@ -41,7 +41,7 @@ def speed():
             "unpaired_speed", "latentmi", "large_data", "processes"))
     rows = [
         _ratio_row("an epoch, in units of a hand-written loop's", epoch["ours_to_by_hand"], 1.1),
-        _ratio_row("the same with skorch's default loader", epoch["skorch_to_by_hand"], None),
+        _ratio_row("the same with skorch's default loader", epoch["skorch_to_by_hand"]),
         _number_row("embedding, in units of a bare loop over the network",
                     embedding["throughput"]["ratio_to_bare_loop"], "{:.2f}", most=1.05),
         _number_row("embedding against finding it in the cache",
@@ -97,7 +97,7 @@ def _alignment(unpaired):
                 yield size, name, min(ratios)
 
 
-def _ratio_row(what, ratios, most):
+def _ratio_row(what, ratios, most=None):
     row = _number_row(what, ratios["median"], "{:.2f}", most=most)
     row[1] = _range(ratios)
     return row
@@ -324,6 +324,37 @@ def mutation():
     return text
 
 
+def gpu():
+    """What was measured on a GPU, all by the scripts that are run on the CPU."""
+    epoch, unpaired, losses, neighbours = (
+        _read(f"{name}-gpu") for name in ("epoch", "unpaired_speed", "losses", "neighbours"))
+    rows = [
+        _ratio_row("an epoch, in units of a hand-written loop's", epoch["ours_to_by_hand"], 1.1),
+        _ratio_row("the same with skorch's default loader", epoch["skorch_to_by_hand"]),
+        *[_ratio_row(f"an epoch of UCMKD, {method}, {network}, in units of cross-entropy's",
+                     found["to cross-entropy"][method], target)
+          for network, found in unpaired["epoch"].items()
+          for method, target in (("bi-level", 3.2), ("bi-level, label step on the head", 2.3))],
+        _number_row("memory of a UCMKD step, in units of cross-entropy's",
+                    unpaired["mebibytes_of_a_step"]["ratio"], "{:.2f}", most=2.5),
+        *[_ratio_row(f"feature alignment with its gradient, {size}, ε {relative} of the mean cost: "
+                     "POT in units of ours", cell["pot to ours"], None)
+          for size, found in unpaired["feature_alignment"].items()
+          for relative, cell in found.items()],
+        *[_ratio_row(f"loss {name} with its gradient, 256 x 1,000, in units of kd "
+                     f"({losses['milliseconds']['kd']:.2f} ms)", ratios, 1.5)
+          for name, ratios in {**losses["logit_losses_to_kd"],
+                               "wkd": losses["others_to_kd"]["wkd"]}.items()],
+        *[_number_row(f"mutual information by neighbours, {int(n):,} x (8 + 8)", seconds, "{:.2f} s")
+          for n, seconds in neighbours["seconds"].items()],
+        _ratio_row(f"the same, 10,000, by SciPy's trees on {neighbours['threads']} threads, in "
+                   "units of ours", neighbours["trees_to_ours"], None),
+    ]
+    return _csv_table(["what", "measured", "target", ""], rows) + (
+        f"\nOn one {epoch['device']}, PyTorch {epoch['versions']['torch']}; ratios within one run, "
+        f"median and range of the rounds. POT {unpaired['pot']}, called as on the CPU.\n")
+
+
 def _range(ratios):
     return f"{ratios['median']:.2f} [{ratios['min']:.2f}, {ratios['max']:.2f}]"
 
@@ -354,7 +385,7 @@ def _csv_table(head, rows):
 
 def main():
     for table in (wordnet_students, speed, how_long, rivals, floors, growth, unpaired_speed,
-                  cch_pairs, cch_calibration, information, toy_sets, mutation):
+                  cch_pairs, cch_calibration, information, toy_sets, mutation, gpu):
         (FOLDER / f"{table.__name__}.inc").write_text(table())
 
 

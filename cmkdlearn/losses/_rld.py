@@ -2,7 +2,7 @@
 
 from cmkdlearn._validation import check_number
 from cmkdlearn.losses._base import DistillationLoss, register
-from cmkdlearn.losses._dkd import OUT, split
+from cmkdlearn.losses._dkd import OUT, Split, pair
 from cmkdlearn.losses._kd import kl, kl_rows
 
 
@@ -67,7 +67,8 @@ class RLD(DistillationLoss):
         """Return the loss of each sample, (n,)."""
         s, t, tau, tau_c = (student.logits, teacher.logits, self.temperature,
                             self.confidence_temperature)
-        scd = kl(split(s / tau_c, y)[0], split(t / tau_c, t.argmax(dim=1))[0])
+        scd = kl(*(pair(Split.apply(z, index, tau_c)[0])
+                   for z, index in ((s, y), (t, t.argmax(dim=1)))))
         masked = t >= t.gather(1, y[:, None])
-        mcd = kl_rows(*((z / tau).masked_fill(masked, OUT).log_softmax(dim=1) for z in (s, t)))
+        mcd = kl_rows(*((z / tau).masked_fill_(masked, OUT).log_softmax(dim=1) for z in (s, t)))
         return self.alpha * tau_c**2 * scd + self.beta * tau**2 * mcd
