@@ -1,8 +1,8 @@
 """Distillation from a stronger teacher: correlations in place of equalities."""
 
+import torch
 from torch.autograd import Function
 from torch.autograd.function import once_differentiable
-from torch.linalg import vecdot
 
 from cmkdlearn._validation import check_number
 from cmkdlearn.losses._base import DistillationLoss, register
@@ -72,9 +72,13 @@ class Correlation(Function):
     @staticmethod
     def forward(ctx, a, b, dim):
         a, b = (x - x.mean(dim, keepdim=True) for x in (a, b))
-        of_a, of_b = (vecdot(x, x, dim=dim).unsqueeze(dim).sqrt_().clamp_(min=1e-9)
-                      for x in (a, b))
-        rho = vecdot(a, b, dim=dim).unsqueeze(dim) / (of_a * of_b)
+        space = torch.empty_like(a)  # memory that is new costs more than the product
+
+        def dot(x, y):
+            return torch.mul(x, y, out=space).sum(dim, keepdim=True)
+
+        of_a, of_b = (dot(x, x).sqrt_().clamp_(min=1e-9) for x in (a, b))
+        rho = dot(a, b) / (of_a * of_b)
         ctx.save_for_backward(a, b, of_a, of_b, rho)
         return rho
 
