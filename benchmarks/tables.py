@@ -160,25 +160,33 @@ def _of_a_sample(microseconds):
 
 
 def rivals():
-    """Training beside others' loops, in units of theirs."""
-    report = _read("rivals-1")
-    versions = ", ".join(f"{name} {version}" for name, version in report["rivals"].items())
-    rows = [["an MLP 512-256-10, cross-entropy: skorch's ``fit``", report["skorch"]],
-            ["UCMKD on an MLP 512-256-10: a plain loop with a copy of the network in each step, "
-             "inner AdamW, and POT", report["ucmkd"]]]
-    rows += [[f"ResNet-18 at 32 x 32, {loss}: a plain loop; {view}", found]
-             for loss, views in report["distillation"].items() for view, found in views.items()]
-    rows += [[f"{name}, {found['steps']} steps: MLPClassifier's ``fit``",
-              found["fit to MLPClassifier"]] for name, found in report["small"].items()]
-    rows += [[f"{name}: MLPClassifier's ``fit``; a bare torch loop in place of ours",
-              found["a bare torch loop to MLPClassifier"]]
-             for name, found in report["small"].items()]
-    one = max(found["milliseconds of predict of one row"] for found in report["small"].values())
-    return _csv_table(["the rival", "our ``fit`` in units of it"],
-                      [[name, _range(found)] for name, found in rows]) + (
-        f"\n{versions}; {report['threads']} thread on {report['device']}, median and range of "
-        f"{report['rounds']} rounds; the loops have torch's defaults. ``predict`` of one row takes "
+    """Training beside others' loops, in units of theirs, with one thread and with two."""
+    reports = [_read("rivals-1"), _read("rivals-2")]
+    found = [_rivals(report) for report in reports]
+    versions = ", ".join(f"{name} {version}" for name, version in reports[0]["rivals"].items())
+    one = max(cell["milliseconds of predict of one row"] for report in reports
+              for cell in report["small"].values())
+    return _csv_table(["the rival", "our ``fit`` in units of it, one thread", "two threads"],
+                      [[name, *(_range(rows[name]) for rows in found)] for name in found[0]]) + (
+        f"\n{versions}; on {reports[0]['device']}, median and range of {reports[0]['rounds']} "
+        "rounds; the loops have torch's defaults. ``predict`` of one row takes "
         f"{one:.2f} ms. Measured by ``benchmarks/rivals.py``.\n")
+
+
+def _rivals(report):
+    """Return the ratio to each rival, by what it is called."""
+    rows = {"an MLP 512-256-10, cross-entropy: skorch's ``fit``": report["skorch"],
+            "UCMKD on an MLP 512-256-10: a plain loop with a copy of the network in each step, "
+            "inner AdamW, and POT": report["ucmkd"]}
+    for loss, views in report["distillation"].items():
+        for view, ratios in views.items():
+            rows[f"ResNet-18 at 32 x 32, {loss}: a plain loop; {view}"] = ratios
+    for name, cell in report["small"].items():
+        rows[f"{name}, {cell['steps']} steps: MLPClassifier's ``fit``"] = (
+            cell["fit to MLPClassifier"])
+        rows[f"{name}: MLPClassifier's ``fit``; a bare torch loop in place of ours"] = (
+            cell["a bare torch loop to MLPClassifier"])
+    return rows
 
 
 def unpaired_speed():
