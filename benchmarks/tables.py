@@ -353,7 +353,8 @@ def gpu():
                      f"({losses['milliseconds']['kd']:.2f} ms)", ratios, 1.5)
           for name, ratios in {**losses["logit_losses_to_kd"],
                                "wkd": losses["others_to_kd"]["wkd"]}.items()],
-        *[_number_row(f"mutual information by neighbours, {int(n):,} x (8 + 8)", seconds, "{:.2f} s")
+        *[_number_row(f"mutual information by neighbours, {int(n):,} x (8 + 8)", seconds,
+                      "{:.2f} s")
           for n, seconds in neighbours["seconds"].items()],
         _ratio_row(f"the same, 10,000, by SciPy's trees on {neighbours['threads']} threads, in "
                    "units of ours", neighbours["trees_to_ours"], None),

@@ -203,6 +203,21 @@ def wkd_in_logs(student, teacher, y, cost, tau, weight, reg):
     return total / len(student)
 
 
+@pytest.mark.parametrize("reg", [0.01, 0.03, 0.05, 1.0])
+def test_wkd_in_single_precision_is_that_in_double(reg):
+    generator = torch.Generator().manual_seed(0)
+    y = torch.arange(20) % 50
+    student, teacher = (z * torch.logspace(0, 2, 20, dtype=torch.float64)[:, None]  # up to certainty
+                        for z in torch.randn(2, 20, 50, generator=generator, dtype=torch.float64))
+    found = []
+    for dtype in (torch.float32, torch.float64):
+        S, T = student.to(dtype).requires_grad_(True), Output(teacher.to(dtype))
+        loss = get_loss("wkd", sinkhorn_reg=reg, relations=np.eye(50)).build(Output(S), T)(Output(S), T, y)
+        loss.backward()
+        found.append((loss.detach().double(), S.grad.double()))
+    torch.testing.assert_close(*found, rtol=1e-5, atol=1e-6)
+
+
 def test_wkd_takes_relations_from_the_teachers_logits():
     teacher = np.random.default_rng(0).normal(size=(50, 4))
     teacher[:, 1] = 2 * teacher[:, 0] + 3  # classes 0 and 1 go together

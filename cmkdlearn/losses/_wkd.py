@@ -8,6 +8,8 @@ from cmkdlearn._validation import check_number
 from cmkdlearn.losses._base import DistillationLoss, register
 from cmkdlearn.losses._dkd import without
 
+SMALL = 0.03  # an epsilon, in units of the largest cost
+
 
 @register("wkd")
 class WKD(DistillationLoss):
@@ -111,12 +113,13 @@ class WKD(DistillationLoss):
 def transport(p, q, cost, reg, n_iter):
     """Entropic transport cost (n,) between rows of probabilities, by its dual potentials.
 
-    Costs in [0, 1] and reg of at least 0.01 keep exp(-cost / reg) above 1e-44, so that double
-    precision needs no logarithms.
+    Costs in [0, 1] keep exp(-cost / reg) above 1e-44, and above 1e-14 where reg is not small, so
+    that its precision needs no logarithms; sums of what is positive lose no digits.
     """
     with torch.no_grad():
-        kernel = (-cost.double() / reg).exp()
-        p_, q_ = p.double(), q.double()
+        precision = torch.float64 if reg < SMALL else p.dtype
+        kernel = (-cost.to(precision) / reg).exp()
+        p_, q_ = p.to(precision), q.to(precision)
         a = torch.ones_like(p_)
         for _ in range(n_iter):
             b = 1 / ((a * p_) @ kernel)
