@@ -94,6 +94,13 @@ def test_version_is_the_metadatas():
     assert installed == cmkdlearn.__version__
 
 
+def test_a_release_has_one_number_and_one_date():
+    (version, date), *_ = re.findall(r"^## (\S+) \((\d.+)\)$", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
+    citation = (ROOT / "CITATION.cff").read_text()
+    assert cmkdlearn.__version__ == version or ".dev" in cmkdlearn.__version__
+    assert f"version: {version}\ndate-released: {date}\n" in citation
+
+
 @pytest.mark.parametrize(("package", "name"), DOCUMENTED)
 def test_docstring_fits_the_signature(package, name):
     described = getattr(importlib.import_module(package), name)
