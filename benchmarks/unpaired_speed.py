@@ -90,7 +90,7 @@ def transport(n, relative, width=512):
         methods["pot at equal error"] = lambda: by_pot(tol).value.backward()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        times = alternate(15 if n <= 128 else 3, **methods)
+        times = alternate(101 if n <= 128 else 5, **methods)
     return {**found, "seconds": times,
             **{f"{name} to ours": ratio(times, name, "ours") for name in methods if name != "ours"}}
 
