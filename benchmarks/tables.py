@@ -63,8 +63,8 @@ def speed():
         *[_ratio_row(f"loss {name} with its gradient, 256 x 1,000, in units of kd", ratios, 1.5)
           for name, ratios in {**losses["logit_losses_to_kd"],
                                "wkd": losses["others_to_kd"]["wkd"]}.items()],
-        _number_row("autograd through as many iterations of wkd's transport, in single precision, "
-                    "to the same value, in units of wkd", losses["wkd_by_autograd_to_ours"]["median"],
+        _number_row("autograd through as many iterations of wkd's transport, in single "
+                    "precision, to the same value, in units of wkd", losses["wkd_by_autograd_to_ours"]["median"],
                     "{:.2f} times", least=1),
         _number_row("largest tensor of rkd at a batch of 256",
                     losses["rkd_largest_tensor_mebibytes"], "{:.0f} MiB", most=64),
