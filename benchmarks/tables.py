@@ -64,8 +64,8 @@ def speed():
           for name, ratios in {**losses["logit_losses_to_kd"],
                                "wkd": losses["others_to_kd"]["wkd"]}.items()],
         _number_row("autograd through as many iterations of wkd's transport, in single "
-                    "precision, to the same value, in units of wkd", losses["wkd_by_autograd_to_ours"]["median"],
-                    "{:.2f} times", least=1),
+                    "precision, to the same value, in units of wkd",
+                    losses["wkd_by_autograd_to_ours"]["median"], "{:.2f} times", least=1),
         _number_row("largest tensor of rkd at a batch of 256",
                     losses["rkd_largest_tensor_mebibytes"], "{:.0f} MiB", most=64),
         *[_number_row(f"mutual information by neighbours, {int(n):,} x (8 + 8), two threads",
