@@ -24,6 +24,15 @@ def missing_package(who, extra, error):
                        f'it from a clone of cmkdlearn: pip install ".[{extra}]"', name=error.name)
 
 
+def import_pandas(who):
+    """Return pandas, of which only tables are made."""
+    try:
+        import pandas
+    except ImportError as error:
+        raise missing_package(who, "plot", error) from None
+    return pandas
+
+
 def check_number(name, value, *, low=-np.inf, high=np.inf, open_low=False, integer=False):
     """Return ``value`` if it is a real number in [low, high] (or (low, high])."""
     kinds = (int, np.integer) if integer else (int, float, np.integer, np.floating)

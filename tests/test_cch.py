@@ -1,6 +1,7 @@
 """CCHSelector: what it estimates, what it concludes, and what it refuses."""
 
 import pickle
+import sys
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -422,7 +423,13 @@ def test_constant_and_duplicated_columns_are_no_obstacle():
     assert abs(found.mi_teacher_student_["constant"]) < 0.1
 
 
-def testsummary(fitted):
+def test_without_pandas_a_table_says_how_to_get_it(fitted, monkeypatch):
+    monkeypatch.setitem(sys.modules, "pandas", None)
+    with pytest.raises(ImportError, match=r"CCHSelector.summary needs the package 'pandas'.*pip install .\.\[plot\]"):
+        fitted.summary()
+
+
+def test_summary(fitted):
     table = fitted.summary()
     assert list(table.index) == fitted.ranking_ and table.index.name == "teacher"
     for name, row in table.iterrows():

@@ -206,7 +206,7 @@ BY_HAND = comparison_of(NAMES, scores_of([0.5, 0.5, 0.5], [0.51, 0.52, 0.53], [0
                         selected=["text & more", "no teacher", "text & more"])
 
 
-def test_the_table_by_hand():
+def test_the_table_by_hand(monkeypatch):
     frame = BY_HAND.summary()
     assert frame.index.tolist() == NAMES and frame.index.name == "estimator"
     assert frame.verdict.tolist() == ["reference", "within noise", "worse"]
@@ -220,6 +220,9 @@ def test_the_table_by_hand():
     assert BY_HAND.summary("calibration_error").verdict.tolist() == ["reference", "not measured", "not measured"]
     with pytest.raises(ValueError, match="metric='acuracy' is unknown. Did you mean 'accuracy'"):
         BY_HAND.summary("acuracy")
+    monkeypatch.setitem(sys.modules, "pandas", None)
+    with pytest.raises(ImportError, match="Comparison.summary needs the package 'pandas'"):
+        BY_HAND.summary()
 
 
 def test_it_prints_as_a_table():

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 from sklearn.utils import Bunch
 
+from cmkdlearn._validation import import_pandas
 from cmkdlearn.datasets._files import BLOCK, Budget
 from cmkdlearn.datasets._paths import inside, required
 
@@ -121,8 +122,7 @@ def _opened(file):
 
 
 def _read(file, **kwargs):
-    import pandas as pd
-
+    pd = import_pandas("load_tcga")
     separator = "," if file.name.removesuffix(".gz").endswith(".csv") else "\t"
     try:
         with _opened(file) as content:
@@ -135,8 +135,7 @@ def _read(file, **kwargs):
 
 def _omics(file):
     """Read a table of features as patients by features, float32."""
-    import pandas as pd
-
+    pd = import_pandas("load_tcga")
     top = _read(file, nrows=1, dtype=str)
     if top.empty:
         raise ValueError(f"{file} is an empty table.")

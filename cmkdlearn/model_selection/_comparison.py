@@ -5,7 +5,7 @@ import html
 import numpy as np
 from sklearn.utils import Bunch
 
-from cmkdlearn._validation import check_option
+from cmkdlearn._validation import check_option, import_pandas
 from cmkdlearn.model_selection._statistics import corrected_ttest
 
 METRICS = ("accuracy", "macro_f1", "log_loss", "calibration_error")
@@ -70,8 +70,7 @@ class Comparison(Bunch):
             "within noise". Of the log loss and the calibration error, less is better. The first
             row has no interval, and its verdict is "reference".
         """
-        import pandas as pd
-
+        pd = import_pandas("Comparison.summary")
         check_option("metric", metric, METRICS)
         columns = {metric: f"mean_{metric}", "difference": f"diff_{metric}", "low": f"low_{metric}",
                    "high": f"high_{metric}", "pvalue": f"pvalue_{metric}"}

@@ -23,7 +23,7 @@ from cmkdlearn._hashing import ByContent
 from cmkdlearn._labels import encode_labels, label_codes, one_label_each
 from cmkdlearn._protocol import as_teacher, refuse_bare_network
 from cmkdlearn._seeding import seeded_copy
-from cmkdlearn._validation import check_memory, check_number, check_option
+from cmkdlearn._validation import check_memory, check_number, check_option, import_pandas
 from cmkdlearn.information._base import with_influence
 from cmkdlearn.information._gaussian import LARGEST_CLASS
 from cmkdlearn.nn.samples import (
@@ -390,7 +390,7 @@ class CCHSelector(BaseEstimator):
         return float(CRITERIA[self.criterion_](pair)[0])
 
     def summary(self):
-        """Return what is known of each teacher, as a table. Needs pandas.
+        """Return what is known of each teacher, as a table of pandas (the extra ``plot``).
 
         Returns
         -------
@@ -403,8 +403,7 @@ class CCHSelector(BaseEstimator):
             - ``verdict`` in words, and ``advice``.
         """
         check_is_fitted(self)
-        import pandas as pd
-
+        pd = import_pandas("CCHSelector.summary")
         rows = [{"evidence": self.evidence_[name],
                  **dict(zip(("low", "high"), self.evidence_interval_[name], strict=True)),
                  "mi_teacher_student": self.mi_teacher_student_[name],
