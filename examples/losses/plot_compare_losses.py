@@ -87,4 +87,5 @@ display = ComparisonDisplay(result).plot()
 
 both = 0.25 * get_loss("dkd") + get_loss("fitnet")
 print(both)
-student(both, [("wide", FrozenEstimator(teacher))]).fit(X, y)
+both_taught = student(both, [("wide", FrozenEstimator(teacher))]).fit(X, y)
+print(f"trained for {len(both_taught.history_)} epochs")

@@ -39,8 +39,9 @@ teacher = make_pipeline(ModalitySelector("lower"), StandardScaler(), LogisticReg
 results = {name: conditional_independence_test(teacher, X, y, modality=name, n_permutations=200,
                                                random_state=0) for name in list(X)[1:]}
 for name, result in results.items():
-    print(f"upper half {name}: the class explains {result.class_share:.0%} of what the teacher "
-          f"says, the student's half {result.statistic:z.1%} of the rest, p = {result.pvalue:.3f}")
+    print(f"upper half {name}: of what the teacher says, the class explains "
+          f"{result.class_share:.0%},\n  the student's half {result.statistic:z.1%} of the rest, "
+          f"p = {result.pvalue:.3f}")
 
 display = ConditionalIndependenceDisplay(results).plot()
 plt.show()
