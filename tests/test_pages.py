@@ -14,7 +14,7 @@ import pytest
 from cmkdlearn.losses import LOSSES
 
 ROOT = Path(__file__).parents[1]
-EXAMPLES = sorted((ROOT / "examples").rglob("*.py"))
+EXAMPLES = sorted(page for page in (ROOT / "examples").rglob("*.py") if ".cache" not in page.parts)
 GUIDE = sorted((ROOT / "docs" / "user_guide").glob("*.rst"))
 NAMES = [path.stem for path in EXAMPLES]
 
