@@ -165,7 +165,7 @@ def test_one_process_by_accelerate_is_as_without(alone):
 
     ours = MultiTeacherDistiller(accelerator=Accelerator, accelerator__cpu=True, **TRAINING)
     same = clone(ours).fit(X, y)
-    plain = MultiTeacherDistiller(device="cpu", **TRAINING).fit(X, y)
+    plain = MultiTeacherDistiller(**{**TRAINING, "device": "cpu"}).fit(X, y)
     assert np.array_equal(same.predict_proba(X), plain.predict_proba(X))
     again = pickle.loads(pickle.dumps(same))
     assert np.array_equal(again.fit(X, y).predict_proba(X), plain.predict_proba(X))
