@@ -85,6 +85,23 @@ def test_an_integer_repeats_it_bit_for_bit(name):
     np.testing.assert_array_equal(*said)
 
 
+def test_threads_repeat_the_text_that_learns():
+    """Where many samples have one noun, threads that add up its gradient must not come in any order."""
+    draw = np.random.default_rng(0)
+    V, labels = draw.normal(size=(1024, 384)).astype(np.float32), np.arange(1024) % 2
+    teacher = WordNetRelaxedTeacher(
+        class_names={0: np.eye(384)[0], 1: np.eye(384)[1]}, n_clusters=4, nouns_per_cluster=2,
+        nouns={f"noun {i}": draw.normal(size=384) for i in range(40)}, batch_size=512, random_state=0, **SHORT)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        found = [teacher.fit(V, labels).net_.module_.text.nouns.detach().numpy().copy() for _ in range(3)]
+    finally:
+        torch.set_num_threads(threads)
+    np.testing.assert_array_equal(found[0], found[1])
+    np.testing.assert_array_equal(found[0], found[2])
+
+
 def test_a_regressor_with_a_forest_repeats():
     student = DistilledRegressor([("forest", RandomForestRegressor(n_estimators=3))], random_state=0, **SHORT)
     np.testing.assert_array_equal(*(student.fit(X, X[:, 0]).predict(X) for _ in range(2)))

@@ -471,14 +471,14 @@ class RelaxedText(nn.Module):
     def relaxed(self, batch):
         """Return each sample's relaxed text: n_relaxed, and the same of n* as it was encoded."""
         if self.temperature is None:
-            return self.nouns[batch.relaxed], self.pretrained[batch.relaxed]
+            return F.embedding(batch.relaxed, self.nouns), self.pretrained[batch.relaxed]
         n_star = F.normalize(self.nouns)
         weight = noun_weights(batch.X, n_star, self.temperature)
         return F.normalize(weight @ n_star), weight @ self.pretrained
 
     def forward(self, batch):
         """Return each sample's text embedding: its class's name where a label is shown."""
-        named = self.class_names[batch.shown.clamp(min=0)]
+        named = F.embedding(batch.shown.clamp(min=0), self.class_names)
         return torch.where((batch.shown == RELAXED)[:, None], self.relaxed(batch)[0], named)
 
 
