@@ -75,6 +75,19 @@ def test_the_guide_foretells_no_outcome_of_an_example(page):
     assert not outcomes(said)
 
 
+@pytest.mark.parametrize("page", GUIDE, ids=[page.stem for page in GUIDE])
+def test_no_line_of_a_table_begins_a_row_without_cells(page):
+    """In a simple table, a first cell that goes on in the next line is a row of its own, and an empty one."""
+    rule = re.compile(r"^ *=+(?: +=+)+$")
+    lines, first, wrong = page.read_text().splitlines(), None, []
+    for line, after in zip(lines, [*lines[1:], ""], strict=True):
+        if rule.match(line):
+            first = None if not after.strip() else re.match(r" *=+ +", line).end()
+        elif first and line[:first].strip() and not line[first:].strip():
+            wrong.append(line)
+    assert not wrong
+
+
 @pytest.fixture(scope="module")
 def clone(tmp_path_factory):
     """A folder to run the pages in: they share what they embed, as those of a site do."""
