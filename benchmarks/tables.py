@@ -349,7 +349,7 @@ def gpu():
         _number_row("memory of a UCMKD step, in units of cross-entropy's",
                     unpaired["mebibytes_of_a_step"]["ratio"], "{:.2f}", most=2.5),
         *[_ratio_row(f"feature alignment with its gradient, {size}, ε {relative} of the mean cost: "
-                     "POT in units of ours", cell["pot to ours"], None)
+                     "POT in units of ours", cell["pot to ours"])
           for size, found in unpaired["feature_alignment"].items()
           for relative, cell in found.items()],
         *[_ratio_row(f"loss {name} with its gradient, 256 x 1,000, in units of kd "
@@ -360,7 +360,7 @@ def gpu():
                       "{:.2f} s")
           for n, seconds in neighbours["seconds"].items()],
         _ratio_row(f"the same, 10,000, by SciPy's trees on {neighbours['threads']} threads, in "
-                   "units of ours", neighbours["trees_to_ours"], None),
+                   "units of ours", neighbours["trees_to_ours"]),
     ]
     return _csv_table(["what", "measured", "target", ""], rows) + (
         f"\nOn one {epoch['device']}, PyTorch {epoch['versions']['torch']}; ratios within one run, "

@@ -1,12 +1,10 @@
 """What only a GPU shows: the same results as on the CPU, memory that ends, steps that do not wait."""
 
-import json
 import linecache
 import pickle
 import warnings
 
 import numpy as np
-import open_clip
 import pytest
 import torch
 from sklearn.base import clone
@@ -14,7 +12,7 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV
 from skorch.callbacks import Callback
-from test_embedding import ARCHITECTURE
+from test_embedding import MODEL, tiny_clip  # noqa: F401 (a fixture)
 from test_seeding import BOTH, CASES, IMAGES, X, y
 from torch import nn
 
@@ -137,6 +135,18 @@ def test_how_data_come_to_the_gpu_changes_nothing(reading, monkeypatch):
     np.testing.assert_array_equal(found, expected)
 
 
+def waits(function):
+    """Return the lines in which a call waited for the device."""
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        torch.cuda.set_sync_debug_mode("warn")
+        try:
+            function()
+        finally:
+            torch.cuda.set_sync_debug_mode("default")
+    return [(w.filename, w.lineno) for w in said if "synchroniz" in str(w.message)]
+
+
 @pytest.mark.parametrize("params", [
     *({"loss": name} for name, cls in LOSSES.items() if name not in WAIT and "feature_maps" not in cls.needs),
     {"label_smoothing": 0.1}, {"mixup": 0.2}, {"early_stopping": True}, {"schedule": "cosine"},
@@ -146,19 +156,12 @@ def test_an_epoch_waits_for_nothing_but_its_end(params):
     labels = np.arange(len(y)) % 3
     teacher = FrozenEstimator(UnimodalTeacher(**SHORT).fit(X, labels))
 
-    def waits(batch_size):
+    def of_batches(batch_size):
         student = MultiTeacherDistiller([("t", teacher)], **{**SHORT, "batch_size": batch_size}, **params)
         student.fit(X, labels)
-        with warnings.catch_warnings(record=True) as said:
-            warnings.simplefilter("always")
-            torch.cuda.set_sync_debug_mode("warn")
-            try:
-                student.fit(X, labels)
-            finally:
-                torch.cuda.set_sync_debug_mode("default")
-        return [f"{w.filename}:{w.lineno}" for w in said if "synchroniz" in str(w.message)]
+        return waits(lambda: student.fit(X, labels))
 
-    few, many = waits(40), waits(5)
+    few, many = of_batches(40), of_batches(5)
     extra = {place: many.count(place) - few.count(place) for place in set(many)}
     assert not {place: n for place, n in extra.items() if n > 0}
 
@@ -168,15 +171,8 @@ def test_augmentation_waits_for_no_more_than_its_own_histograms(augmentation):
     images = torch.randint(256, (16, 3, 16, 16), dtype=torch.uint8, device="cuda")
     change = NAMED[augmentation]()
     change(images)
-    with warnings.catch_warnings(record=True) as said:
-        warnings.simplefilter("always")
-        torch.cuda.set_sync_debug_mode("warn")
-        try:
-            change(images)
-        finally:
-            torch.cuda.set_sync_debug_mode("default")
-    places = [linecache.getline(w.filename, w.lineno) for w in said if "synchroniz" in str(w.message)]
-    assert not [place for place in places if "bincount" not in place]
+    lines = [linecache.getline(*place) for place in waits(lambda: change(images))]
+    assert not [line for line in lines if "bincount" not in line]
 
 
 @pytest.fixture
@@ -329,7 +325,6 @@ def test_information_is_close(estimator):
     assert again == found[1]
 
 
-
 # -------------------------------------------------------------------- embedders, others' networks, files out
 
 def test_embeddings_in_half_precision_point_the_same_way():
@@ -343,19 +338,9 @@ def test_embeddings_in_half_precision_point_the_same_way():
         assert (ours * theirs).sum(1).min() > 0.999
 
 
-def clip(folder, device):
-    """A small CLIP of random weights."""
-    config = folder / "tiny-gpu.json"
-    config.write_text(json.dumps(ARCHITECTURE))
-    open_clip.add_model_config(config)
-    if not (folder / "tiny.pt").exists():
-        torch.save(open_clip.create_model("tiny-gpu").state_dict(), folder / "tiny.pt")
-    return CLIPEmbedder("tiny-gpu", folder / "tiny.pt", device=device)
-
-
-def test_clip_in_half_precision_points_the_same_way(tmp_path):
+def test_clip_in_half_precision_points_the_same_way(tiny_clip):  # noqa: F811
     images = np.random.default_rng(0).integers(256, size=(6, 32, 32, 3), dtype=np.uint8)
-    embedders = [clip(tmp_path, device) for device in DEVICES]
+    embedders = [CLIPEmbedder(MODEL, tiny_clip[2], device=device) for device in DEVICES]
     for ask in (lambda e: e.transform(images), lambda e: e.encode_text(["a cat", "a ship"])):
         ours, theirs = (ask(embedder) for embedder in embedders)
         assert (ours * theirs).sum(1).min() > 0.999

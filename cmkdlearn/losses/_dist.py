@@ -65,8 +65,8 @@ class Correlation(Function):
     r"""Pearson's correlation along an axis; the second argument is held constant.
 
     With :math:`a, b` centred, :math:`\rho = a^\top b / \|a\| \|b\|` and
-    :math:`\partial \rho / \partial a = (b / \|b\| - \rho\, a / \|a\|) / \|a\|`. Written out, as
-    it is done in a third of the passes over memory that autograd takes.
+    :math:`\partial \rho / \partial a = (b / \|b\| - \rho\, a / \|a\|) / \|a\|`. Written out,
+    as autograd takes more passes over memory.
     """
 
     @staticmethod

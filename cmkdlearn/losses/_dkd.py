@@ -77,8 +77,7 @@ class Split(Function):
 
     Returns the log-odds (n,) of that class against all others, :math:`z_y - \log \sum_{c \ne y}
     \exp z_c`, and the log-probabilities (n, C) of the others among themselves. The gradient is
-    written out, as it takes half the passes over memory that autograd takes for what is gathered
-    and scattered.
+    written out, which spares the passes over memory that autograd makes for each gathered class.
     """
 
     @staticmethod

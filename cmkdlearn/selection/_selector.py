@@ -457,8 +457,7 @@ class CCHSelector(BaseEstimator):
         X : dict of array-like, or table
             The student's modality will do.
         """
-        X = self._students_part(X)
-        return self.distiller_.predict(X)
+        return self.distiller_.predict(self._students_part(X))
 
     @available_if(_has_distiller)
     def predict_proba(self, X):
@@ -469,8 +468,7 @@ class CCHSelector(BaseEstimator):
         X : dict of array-like, or table
             The student's modality will do.
         """
-        X = self._students_part(X)
-        return self.distiller_.predict_proba(X)
+        return self.distiller_.predict_proba(self._students_part(X))
 
     def __sklearn_is_fitted__(self):
         return hasattr(self, "worthwhile_")
