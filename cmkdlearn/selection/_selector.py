@@ -457,7 +457,8 @@ class CCHSelector(BaseEstimator):
         X : dict of array-like, or table
             The student's modality will do.
         """
-        return self.distiller_.predict(self._students_part(X))
+        part = self._students_part(X)  # first: it refuses where there is no distiller_ yet
+        return self.distiller_.predict(part)
 
     @available_if(_has_distiller)
     def predict_proba(self, X):
@@ -468,7 +469,8 @@ class CCHSelector(BaseEstimator):
         X : dict of array-like, or table
             The student's modality will do.
         """
-        return self.distiller_.predict_proba(self._students_part(X))
+        part = self._students_part(X)  # first: it refuses where there is no distiller_ yet
+        return self.distiller_.predict_proba(part)
 
     def __sklearn_is_fitted__(self):
         return hasattr(self, "worthwhile_")
