@@ -24,6 +24,7 @@ METRICS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {"l2": l2, "l1": l1, "a
 
 LOOKS = (1, 2, 4, 7, 10)  # the iterations on a kernel after which the error is looked at
 FINE = 1e4  # costs of so many epsilons leave single precision too few digits for the potentials
+COARSE = 20  # the spread of the costs over the epsilon that is begun with
 STEEP = 1e15  # scalings beyond hide what is too small for the kernel's numbers
 
 
@@ -146,59 +147,68 @@ def _plan(C, largest, spread, a, b, reg, max_iter, tol, potential=None):
                               check_number("reg", reg, low=0, open_low=True))
     if C.element_size() < 4:
         C, eps = C.float(), eps.float()
-    if C.element_size() < 8 and (largest > FINE * eps).any():
+    finest, widest = (torch.stack([largest, spread]) / eps).flatten(1).amax(1).tolist()
+    if C.element_size() < 8 and finest > FINE:
         C, eps = C.double(), eps.double()
-    start = eps
     if potential is None:  # a small eps is come down to, or the way would be long
-        start = torch.maximum(eps, spread.to(eps) / 20)
+        above = max(1.0, widest / COARSE)
+        start = torch.maximum(eps, spread.to(eps) / COARSE)
         g = torch.zeros_like(C[..., :1, :])
     else:
-        g = potential[..., None, :].to(C)
-    plan, g, n_iter, error = _solve(C, a.to(C)[..., :, None], b.to(C)[..., None, :], g, start, eps,
-                                    max_iter, tol)
-    if not (worst := error.max().item()) <= tol:
+        above, start, g = 1.0, eps, potential[..., None, :].to(C)
+    plan, g, n_iter, error, worst = _solve(C, a.to(C)[..., :, None], b.to(C)[..., None, :], g,
+                                           start, eps, above, max_iter, tol)
+    if not worst <= tol:
         warnings.warn(f"Sinkhorn stopped after max_iter={max_iter} iterations with an error of "
                       f"{worst:.1e}, above tol={tol:g}. Raise max_iter or reg.",
                       ConvergenceWarning, stacklevel=4)
     return plan, eps, g, n_iter, error
 
 
-def _solve(C, a, b, g, eps, target, max_iter, tol):
+def _solve(C, a, b, g, eps, target, above, max_iter, tol):
     """Sinkhorn's iterations; a is (..., n, 1), b and the potential g of its side (..., 1, m).
 
     The scalings u and v multiply the kernel of g, and are absorbed into it after some iterations.
+    ``above`` is how many times epsilon is above its target, where that is most. Numbers are read
+    once a look, since a GPU has to be waited for.
     """
     n_iter = 0
     while True:
         # an iteration that leaves no row and no column without mass
         exponent = b.log() + (g - C) / eps
         K = a * exponent.softmax(dim=-1)
-        v = b / K.sum(dim=-2, keepdim=True)
-        if not v.max().item() < STEEP:  # then on the potentials themselves
+        u, v = torch.ones_like(a), b / K.sum(dim=-2, keepdim=True)
+        rows = K @ v.mT
+        error, worst, steepest = _look(u, v, rows, a)
+        if not steepest < STEEP:  # then on the potentials themselves
             f = -eps * exponent.logsumexp(dim=-1, keepdim=True)
             g = -eps * torch.logsumexp(a.log() + (f - C) / eps, dim=-2, keepdim=True)
             K, v = a * b * torch.exp((f + g - C) / eps), torch.ones_like(b)
-        u, start, rows = torch.ones_like(a), v, K @ v.mT
-        limit = min(LOOKS[-1], max_iter - n_iter)
-        for done in range(1, limit + 1):
-            if done > 1:
-                u = a / rows
-                v = b / (u.mT @ K)
-                rows = K @ v.mT
+            rows = K @ v.mT
+            error, worst, steepest = _look(u, v, rows, a)
+        first, done, limit = (u, v, error, worst), 1, min(LOOKS[-1], max_iter - n_iter)
+        while done < limit and not worst <= tol:
+            done += 1
+            u = a / rows
+            v = b / (u.mT @ K)
+            rows = K @ v.mT
             if done in LOOKS or done == limit:
-                error = (u * rows - a).abs().sum(dim=(-2, -1))
-                if error.max().item() <= tol:
-                    break
+                error, worst, steepest = _look(u, v, rows, a)
         n_iter += done
-        steepest = torch.maximum(u.max(), v.max()).item()
         if not math.isfinite(steepest):
-            u, v = torch.ones_like(a), start
-            error = (K @ v.mT - a).abs().sum(dim=(-2, -1))
+            u, v, error, worst = first
         g = g + eps * v.log()
-        found = steepest < STEEP and (eps <= target).all() and error.max().item() <= tol
+        found = steepest < STEEP and above <= 1 and worst <= tol
         if found or n_iter == max_iter:
-            return u * K * v, g, n_iter, error
-        eps = torch.maximum(target, eps / 4)
+            return u * K * v, g, n_iter, error, worst
+        eps, above = torch.maximum(target, eps / 4), above / 4
+
+
+def _look(u, v, rows, a):
+    """Return the error of each problem, the worst of them, and how far the scalings have gone."""
+    error = torch.linalg.vector_norm(u * rows - a, ord=1, dim=(-2, -1))
+    worst, of_u, of_v = torch.stack([error.max(), u.max(), v.max()]).tolist()
+    return error, worst, of_u + of_v
 
 
 def _weights(name, weights, like):

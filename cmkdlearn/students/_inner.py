@@ -89,10 +89,15 @@ class InnerLoop:
             p, rate = self.params[name], rates[name]
             if self.decay:
                 p.mul_(1 - rate * self.decay)
-            p.sub_(rate * gradient)
+            if torch.is_tensor(rate):
+                p.addcmul_(gradient, rate, value=-1)
+            else:
+                p.sub_(gradient, alpha=rate)
 
     def _relative(self, gradients, weight):
-        length, slope = map(_norm, ([self.params[name] for name in gradients], gradients.values()))
+        both = [self.params[name].detach() for name in gradients] + [*gradients.values()]
+        lengths = torch.stack(torch._foreach_norm(both)).view(2, -1)
+        length, slope = torch.linalg.vector_norm(lengths, dim=1)
         rate = RELATIVE_STEP * weight * length / slope.clamp_min(1e-12)
         return dict.fromkeys(gradients, rate)
 
