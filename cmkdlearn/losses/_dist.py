@@ -56,35 +56,40 @@ class DIST(DistillationLoss):
         """Return the batch mean of the loss."""
         p_s = (student.logits / self.temperature).softmax(dim=1)
         p_t = (teacher.logits / self.temperature).softmax(dim=1)
-        between = 1 - Correlation.apply(p_s, p_t, 1).mean()
-        within = 1 - Correlation.apply(p_s, p_t, 0).mean()
-        return self.temperature**2 * (self.beta * between + self.gamma * within)
+        between, within = Correlations.apply(p_s, p_t)
+        return self.temperature**2 * (self.beta * (1 - between.mean())
+                                      + self.gamma * (1 - within.mean()))
 
 
-class Correlation(Function):
-    r"""Pearson's correlation along an axis; the second argument is held constant.
+class Correlations(Function):
+    r"""Pearson's correlations of the rows, (n, 1), and of the columns, (1, C).
 
-    With :math:`a, b` centred, :math:`\rho = a^\top b / \|a\| \|b\|` and
-    :math:`\partial \rho / \partial a = (b / \|b\| - \rho\, a / \|a\|) / \|a\|`. Written out,
-    as autograd takes more passes over memory.
+    The second argument is held constant. With :math:`a, b` centred,
+    :math:`\rho = a^\top b / \|a\| \|b\|` and :math:`\partial \rho / \partial a =
+    (b / \|b\| - \rho\, a / \|a\|) / \|a\|`. Written out, as autograd takes more passes over memory.
     """
 
     @staticmethod
-    def forward(ctx, a, b, dim):
-        a, b = (x - x.mean(dim, keepdim=True) for x in (a, b))
-        space = torch.empty_like(a)  # memory that is new costs more than the product
+    def forward(ctx, p, q):
+        space = torch.empty_like(p)  # memory that is new costs more than the product
+        found = []
+        for dim in (1, 0):
+            def dot(x, y, dim=dim):
+                return torch.mul(x, y, out=space).sum(dim, keepdim=True)
 
-        def dot(x, y):
-            return torch.mul(x, y, out=space).sum(dim, keepdim=True)
-
-        of_a, of_b = (dot(x, x).sqrt_().clamp_(min=1e-9) for x in (a, b))
-        rho = dot(a, b) / (of_a * of_b)
-        ctx.save_for_backward(a, b, of_a, of_b, rho)
-        return rho
+            a, b = (x - x.mean(dim, keepdim=True) for x in (p, q))
+            of_a, of_b = (dot(x, x).sqrt_().clamp_(min=1e-9) for x in (a, b))
+            found.append((a, b, of_a, of_b, dot(a, b) / (of_a * of_b)))
+        ctx.save_for_backward(*found[0], *found[1])
+        return tuple(rho for *_, rho in found)
 
     @staticmethod
     @once_differentiable
-    def backward(ctx, gradient):
-        a, b, of_a, of_b, rho = ctx.saved_tensors
-        gradient = gradient / of_a
-        return (b * (gradient / of_b)).addcmul_(a, -gradient * rho / of_a), None, None
+    def backward(ctx, *gradients):
+        rows, columns = ctx.saved_tensors[:5], ctx.saved_tensors[5:]
+        total = torch.zeros_like(rows[0])
+        for gradient, found in zip(gradients, (rows, columns), strict=True):
+            a, b, of_a, of_b, rho = found
+            gradient = gradient / of_a
+            total.addcmul_(b, gradient / of_b).addcmul_(a, -gradient * rho / of_a)
+        return total, None

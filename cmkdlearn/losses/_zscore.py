@@ -4,7 +4,7 @@ import torch.nn.functional as F
 
 from cmkdlearn._validation import check_number
 from cmkdlearn.losses._base import DistillationLoss, register
-from cmkdlearn.losses._kd import kd_rows
+from cmkdlearn.losses._kd import kl
 
 
 @register("zscore")
@@ -48,9 +48,11 @@ class ZScore(DistillationLoss):
 
     def per_sample(self, student, teacher, y):
         """Return the loss of each sample, (n,)."""
-        return kd_rows(standardise(student.logits), standardise(teacher.logits), self.temperature)
+        tau = self.temperature
+        return tau**2 * kl(*(standardised(side.logits, 1 / tau) for side in (student, teacher)))
 
 
-def standardise(logits):
-    """Centre each row and divide it by its standard deviation."""
-    return F.layer_norm(logits, logits.shape[1:], eps=1e-8)
+def standardised(logits, deviation):
+    """Give each row the mean 0 and this standard deviation."""
+    shape = logits.shape[1:]
+    return F.layer_norm(logits, shape, logits.new_full(shape, deviation), eps=1e-8)
