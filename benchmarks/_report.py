@@ -58,6 +58,7 @@ def alternate(rounds, **functions):
 
 
 def ratio(times, ours, other):
-    """Return the median, least and greatest of the round-by-round ratios of two timings."""
+    """Return the round-by-round ratios of two timings, and the median of each in seconds."""
     ratios = [a / b for a, b in zip(times[ours], times[other], strict=True)]
-    return {"median": statistics.median(ratios), "min": min(ratios), "max": max(ratios)}
+    return {"median": statistics.median(ratios), "min": min(ratios), "max": max(ratios),
+            "seconds": [statistics.median(times[ours]), statistics.median(times[other])]}

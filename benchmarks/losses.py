@@ -3,7 +3,12 @@
 256 samples of 1,000 classes, and a teacher that is right in nine cases of ten, as teachers are on
 what they were trained on. RKD: features of 512 dimensions. "wkd" stands beside the same transport,
 as many iterations in single precision, with autograd through them, as it is often written.
+
+The floor of a loss of logits: the operations on all of them that it cannot do without, each timed
+by itself, in units of those of kd.
 """
+
+import statistics
 
 import torch
 import torch.nn.functional as F
@@ -15,6 +20,14 @@ from cmkdlearn.losses import LOSSES, Output, get_loss
 
 N, C, D, ROUNDS, SEED = 256, 1000, 512, 100, 0
 TARGET, TARGET_MEBIBYTES = 1.5, 64
+# softmaxes of student and teacher, what a gradient is made of, and what else each is about
+NEEDS = {
+    "kd": {"log_softmax": 2, "exp": 2, "product": 3},
+    "dkd": {"log_softmax": 2, "exp": 2, "product": 5},
+    "zscore": {"log_softmax": 2, "exp": 2, "product": 3, "normalisation": 3},
+    "dist": {"log_softmax": 2, "mean": 4, "product": 4 + 6 + 4 + 2, "sum": 6},
+    "rld": {"log_softmax": 4, "exp": 3, "product": 6, "greatest": 1, "mask": 1},
+}
 
 
 class Largest(TorchDispatchMode):
@@ -60,6 +73,19 @@ def by_autograd(loss, teacher, y):
     return of
 
 
+def floors(logits):
+    """Return the milliseconds of each loss's least, by the medians of its operations."""
+    out, mask = torch.empty_like(logits), logits > 1
+    times = alternate(ROUNDS, **{
+        "log_softmax": lambda: logits.log_softmax(1), "exp": lambda: torch.exp(logits, out=out),
+        "product": lambda: torch.mul(logits, logits, out=out), "mean": lambda: logits.mean(0),
+        "sum": lambda: logits.sum(0), "greatest": lambda: logits.argmax(1),
+        "mask": lambda: out.masked_fill_(mask, 0),
+        "normalisation": lambda: F.layer_norm(logits, [C], logits.new_ones(C))})
+    each = {name: 1e3 * statistics.median(found) for name, found in times.items()}
+    return {loss: sum(n * each[name] for name, n in needs.items()) for loss, needs in NEEDS.items()}
+
+
 def main():
     device = "cuda" if torch.cuda.is_available() else "cpu"
     student, teacher, y, ours, theirs = data(device)
@@ -83,6 +109,7 @@ def main():
     def rival():
         plain(student.clone().requires_grad_(True)).backward()
 
+    least = floors(student)
     slow = alternate(5, rival=rival, kd=step(built("kd"), student), wkd=step(wkd, student),
                      **{name: step(built(name), student, ours) for name in on_features})
     with Largest() as largest:
@@ -90,6 +117,8 @@ def main():
     save("losses", samples=N, classes=C, features=D, rounds=ROUNDS, seed=SEED,
          teacher_accuracy=(teacher.argmax(1) == y).float().mean().item(),
          logit_losses_to_kd={name: ratio(times, name, "kd") for name in cheap if name != "kd"},
+         floor_milliseconds=least,
+         floors_to_kd={name: least[name] / least["kd"] for name in cheap if name != "kd"},
          others_to_kd={name: ratio(slow, name, "kd") for name in ("wkd", *on_features)},
          wkd_by_autograd_to_ours=ratio(slow, "rival", "wkd"),
          wkd_difference=abs(plain(student) - wkd(Output(student), Output(teacher), y)).item(),

@@ -10,6 +10,8 @@ With one thread and with two; ``python -m benchmarks.rivals 2`` only with two.
 """
 
 import copy
+import statistics
+import subprocess
 import sys
 import warnings
 
@@ -237,6 +239,17 @@ def small(load):
             "milliseconds of predict of one row": 1e3 * sorted(one["ours"])[25]}
 
 
+def imports():
+    """Seconds of a process that imports, beyond one that imports torch alone."""
+    wanted = {"torch": "torch", "ours": "torch, cmkdlearn.students",
+              "scikit-learn and skorch": "torch, sklearn.base, skorch"}
+    times = alternate(2 * ROUNDS, **{
+        name: lambda what=what: subprocess.run([sys.executable, "-c", f"import {what}"], check=True)
+        for name, what in wanted.items()})
+    return {name: statistics.median(a - b for a, b in zip(found, times["torch"], strict=True))
+            for name, found in times.items() if name != "torch"}
+
+
 def main():
     warnings.simplefilter("ignore", ConvergenceWarning)
     for threads in map(int, sys.argv[1:] or (1, 2)):
@@ -244,7 +257,7 @@ def main():
         save(f"rivals-{threads}", threads=threads, rounds=ROUNDS, seed=SEED,
              rivals={"skorch": skorch.__version__, "scikit-learn": sklearn.__version__,
                      "pot": ot.__version__, "timm": timm.__version__},
-             skorch=by_skorch(), ucmkd=ucmkd(),
+             import_beyond_torch=imports(), skorch=by_skorch(), ucmkd=ucmkd(),
              distillation={name: distillation(name) for name in PLAIN},
              small={load.__name__.removeprefix("load_"): small(load)
                     for load in (load_iris, load_digits)})
