@@ -5,7 +5,8 @@ mdistiller and torchdistill, the teacher's pass without gradient and the student
 loss, ``zero_grad``, ``backward`` and ``step`` (of "review", the fusion modules are ours in both);
 for UCMKD, as its authors describe it, a copy of the
 network in each step that inner optimisers move, and POT's transport; skorch and scikit-learn's
-MLPClassifier as they are. Ours is a whole ``fit``, with all that it checks and keeps.
+MLPClassifier as they are. Ours is a whole ``fit``, with all that it checks and keeps. The floor of
+each is the arithmetic of the rival's products and convolutions at the rate of a large product.
 With one thread and with two; ``python -m benchmarks.rivals 2`` only with two.
 """
 
@@ -27,8 +28,10 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.frozen import FrozenEstimator
 from sklearn.neural_network import MLPClassifier
 from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks._report import alternate, ratio, save
+from benchmarks.floors import machine
 from cmkdlearn.losses import Output, get_loss
 from cmkdlearn.students import MultiTeacherDistiller, UCMKDStudent
 from cmkdlearn.teachers import UnimodalTeacher
@@ -37,6 +40,13 @@ SEED, BATCH, CLASSES, ROUNDS = 0, 64, 10, 3
 SGD = {"lr": 0.05, "momentum": 0.9}
 MAPS = [0, 1, 2, 3]  # of a ResNet-18 at 32 x 32 those of more than one pixel
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def beside(times, ours, rival, arithmetic):
+    """Return the ratio of ours to a rival, and the floor: seconds of a function's arithmetic."""
+    with FlopCounterMode(display=False) as counter:
+        arithmetic()
+    return {**ratio(times, ours, rival), "floor": counter.get_total_flops() / machine(DEVICE)[0]}
 
 
 def batches(n):
@@ -102,8 +112,8 @@ def distillation(name):
         trained(S, optimizer, X, y, both)
 
     times = alternate(ROUNDS, plain=plain, same=ours("same"), clean=ours("clean"))
-    return {"teacher sees what the student sees": ratio(times, "same", "plain"),
-            "teacher answers once (default)": ratio(times, "clean", "plain")}
+    return {"teacher sees what the student sees": beside(times, "same", "plain", plain),
+            "teacher answers once (default)": beside(times, "clean", "plain", plain)}
 
 
 def looked_at(network, x, name):
@@ -157,7 +167,7 @@ def by_skorch():
         iterator_train__shuffle=True, verbose=0, **common)
     ours = MultiTeacherDistiller(module=network, random_state=SEED, **common)
     times = alternate(ROUNDS, ours=lambda: ours.fit(X, y), skorch=lambda: theirs.fit(X, y))
-    return ratio(times, "ours", "skorch")
+    return beside(times, "ours", "skorch", lambda: theirs.fit(X, y))
 
 
 def ucmkd():
@@ -207,7 +217,7 @@ def ucmkd():
             outer.step()
 
     times = alternate(ROUNDS, ours=lambda: ours.fit(X, y), plain=plain)
-    return ratio(times, "ours", "plain")
+    return beside(times, "ours", "plain", plain)
 
 
 def small(load):
@@ -234,8 +244,8 @@ def small(load):
                       bare=bare)
     one = alternate(50, ours=lambda: fitted.predict(X[:1]), theirs=lambda: theirs.predict(X[:1]))
     return {"steps": steps, "batch_size": batch,
-            "fit to MLPClassifier": ratio(times, "ours", "theirs"),
-            "a bare torch loop to MLPClassifier": ratio(times, "bare", "theirs"),
+            "fit to MLPClassifier": beside(times, "ours", "theirs", bare),
+            "a bare torch loop to MLPClassifier": beside(times, "bare", "theirs", bare),
             "milliseconds of predict of one row": 1e3 * sorted(one["ours"])[25]}
 
 

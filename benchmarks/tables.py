@@ -5,7 +5,7 @@
 
 import json
 
-from benchmarks._report import FOLDER
+from benchmarks._report import FOLDER, ratio
 from benchmarks.wordnet_students import paired
 
 
@@ -34,11 +34,11 @@ def wordnet_students():
 
 
 def speed():
-    """Every target of the design with its measured value, met or not."""
-    epoch, grid, embedding, nouns, losses, neighbours, unpaired, latentmi, large, processes = (
-        _read(name) for name in (
-            "epoch", "grid_search", "embedding", "noun_selection", "losses", "neighbours",
-            "unpaired_speed", "latentmi", "large_data", "processes"))
+    """Every target without a rival: what it is measured in, its value, the floor, met or not."""
+    epoch, grid, embedding, nouns, losses, unpaired, large, processes, floor = (
+        _read(name) for name in ("epoch", "grid_search", "embedding", "noun_selection", "losses",
+                                 "unpaired_speed", "large_data", "processes", "floors"))
+    ratios_of_losses = {**losses["logit_losses_to_kd"], "wkd": losses["others_to_kd"]["wkd"]}
     rows = [
         _ratio_row("an epoch, in units of a hand-written loop's", epoch["ours_to_by_hand"], 1.1),
         _ratio_row("the same with skorch's default loader", epoch["skorch_to_by_hand"]),
@@ -51,67 +51,130 @@ def speed():
           for name, result in grid["results"].items()],
         _number_row("choosing among 117,798 nouns, memory beyond the input",
                     nouns["mebibytes"]["beyond inputs"], "{:,.0f} MiB", most=1024),
-        *[_ratio_row(f"an epoch of UCMKD, {method}, {network}, in units of cross-entropy's",
-                     ratios[method], target)
-          for network, ratios in ((n, e["to cross-entropy"]) for n, e in unpaired["epoch"].items())
-          for method, target in (("bi-level", 3.2), ("bi-level, label step on the head", 2.3))],
-        *[_number_row(f"feature alignment with its gradient, {size}: {name}, in units of ours, at "
-                      "the least favourable of four ε", least, "{:.2f} times", least=1)
-          for size, name, least in _alignment(unpaired)],
+        *_epochs_of_ucmkd(unpaired),
         _number_row("memory of a UCMKD step, in units of cross-entropy's",
                     unpaired["mebibytes_of_a_step"]["ratio"], "{:.2f}", most=2.5),
-        *[_ratio_row(f"loss {name} with its gradient, 256 x 1,000, in units of kd", ratios, 1.5)
-          for name, ratios in {**losses["logit_losses_to_kd"],
-                               "wkd": losses["others_to_kd"]["wkd"]}.items()],
-        _number_row("autograd through as many iterations of wkd's transport, in single "
-                    "precision, to the same value, in units of wkd",
-                    losses["wkd_by_autograd_to_ours"]["median"], "{:.2f} times", least=1),
+        *[_ratio_row(f"loss {name} with its gradient, 256 x 1,000, in units of kd", ratios, 1.5,
+                     losses["floors_to_kd"].get(name))
+          for name, ratios in ratios_of_losses.items()],
         _number_row("largest tensor of rkd at a batch of 256",
                     losses["rkd_largest_tensor_mebibytes"], "{:.0f} MiB", most=64),
-        *[_number_row(f"mutual information by neighbours, {int(n):,} x (8 + 8), two threads",
-                      seconds, "{:.1f} s", most=target)
-          for (n, seconds), target in zip(neighbours["seconds"].items(), (1, 20),
-                                          strict=True)],
-        _number_row("the same, 10,000, by SciPy's trees, in units of ours",
-                    neighbours["trees_to_ours"]["median"], "{:.1f} times", least=1),
-        _number_row("'latent', hidden pairs of columns, against the latentmi package",
-                    latentmi["latentmi_to_ours"], "{:.0f} times faster", least=10),
-        _number_row("its mean absolute error there, in units of latentmi's",
-                    latentmi["mean_absolute_error"]["ours"]
-                    / latentmi["mean_absolute_error"]["latentmi"], "{:.2f}", most=1),
         _number_row(f"fit on {large['gigabytes']:.0f} GB that are mapped into memory, memory "
                     "beyond the model", large["mebibytes"]["beyond the model"], "{:,.0f} MiB",
                     most=large["target_mebibytes_beyond_the_model"]),
         _number_row("two processes by Accelerate, efficiency", processes["efficiency"], "{:.2f}",
                     least=processes["target_efficiency"]),
     ]
-    return _csv_table(["what", "measured", "target", ""], rows) + (
+    return _csv_table(["what", "measured", "floor", "target", ""], rows) + (
         f"\nMeasured on {epoch['device']}, one thread; ratios within one run, median and range of "
-        "the rounds.\n")
+        "the rounds. The floor of a loss: the softmaxes, exponentials, sums and products that it "
+        "cannot do without, in units of those of kd; of UCMKD's epoch: as many passes forward and "
+        "back as Algorithm 1 has.\n")
 
 
-def _alignment(unpaired):
-    """Yield size, how POT was called, and its least time in units of ours."""
+def _epochs_of_ucmkd(unpaired):
+    """Rows of UCMKD's epochs: three passes forward and back, or two and a head's."""
+    return [_ratio_row(f"an epoch of UCMKD, {method}, {network}, in units of cross-entropy's",
+                       found["to cross-entropy"][method], target, floor)
+            for network, found in unpaired["epoch"].items()
+            for method, target, floor in (("bi-level", 3.2, 3),
+                                          ("bi-level, label step on the head", 2.3, 2))]
+
+
+def rivals():
+    """Each hot path beside its strongest rival: times, ratios, the floor, met or not."""
+    one, two, unpaired, neighbours, latentmi, losses, floor = (
+        _read(name) for name in ("rivals-1", "rivals-2", "unpaired_speed", "neighbours",
+                                 "latentmi", "losses", "floors"))
+    versions = one["rivals"]
+    by_hand, skorch = "a plain loop in PyTorch", f"skorch {versions['skorch']}, ``fit``"
+    sklearn = f"scikit-learn {versions['scikit-learn']}, ``MLPClassifier.fit``"
+    rows = [*_alignments(unpaired, floor),
+            _beside("an epoch of an MLP 512-256-10, cross-entropy", skorch, one["skorch"], 1.1,
+                    two["skorch"]),
+            _beside("an epoch of UCMKD on an MLP 512-256-10", "a plain loop: a copy of the network "
+                    f"in each step, inner AdamW, POT {versions['pot']}", one["ucmkd"], 1.1,
+                    two["ucmkd"])]
+    for loss, views in one["distillation"].items():
+        rows += [_beside(f"an epoch of ResNet-18 at 32 x 32, {loss}; {view}", by_hand, ratios, 1.1,
+                         two["distillation"][loss][view]) for view, ratios in views.items()]
+    for name, cell in one["small"].items():
+        rows.append(_beside(f"``fit`` on {name}, {cell['steps']} steps", sklearn,
+                            cell["fit to MLPClassifier"], 1.5,
+                            two["small"][name]["fit to MLPClassifier"]))
+        rows.append(_beside(f"no ``fit`` but a bare loop in PyTorch on {name}", sklearn,
+                            cell["a bare torch loop to MLPClassifier"], None,
+                            two["small"][name]["a bare torch loop to MLPClassifier"]))
+    trees = {**neighbours["ours_to_trees"], "floor": floor["paths"][
+        "mutual_information by ksg, 10,000 x (8 + 8)"]["seconds at best"]}
+    rows.append(_beside("mutual information by neighbours, 10,000 x (8 + 8)",
+                        f"trees of SciPy {neighbours['scipy']}, ``cKDTree.query(workers=-1)``",
+                        trees, 1, trees))
+    rows[-1][3] = ""
+    large = neighbours["seconds"]["100000"]
+    rows.append(["the same, 100,000, two threads", _seconds(large), "", "", "", "",
+                 *_number_row("", large, "", most=20)[3:]])
+    ours, theirs = (latentmi["seconds"][name] for name in ("ours", "latentmi"))
+    off, off_theirs = (latentmi["mean_absolute_error"][name] for name in ("ours", "latentmi"))
+    rows.append([f"mutual information, hidden pairs of columns, {off:.2f} nats off", _seconds(ours),
+                 f"``latentmi.lmi.estimate``, {off_theirs:.2f} nats off: {_seconds(theirs)}",
+                 f"{ours / theirs:.2f}", "", "", *_number_row("", ours / theirs, "", most=0.1)[3:]])
+    wkd = losses["ours_to_wkd_by_autograd"]
+    rows.append(_beside("loss wkd with its gradient, 256 x 1,000", "autograd through as many "
+                        "iterations, in single precision, to the same value", wkd, 1, None))
+    imports = one["import_beyond_torch"]
+    rows.append(["importing ``cmkdlearn.students``, beyond torch", _seconds(imports["ours"]),
+                 f"scikit-learn and skorch alone: {_seconds(imports['scikit-learn and skorch'])}",
+                 "", "", "", *_number_row("", imports["ours"], "", most=0.3)[3:]])
+    single = max(cell["milliseconds of predict of one row"] for report in (one, two)
+                 for cell in report["small"].values())
+    rows.append(["``predict`` of one row, milliseconds", f"{single:.2f} ms", "", "", "", "",
+                 *_number_row("", single, "", most=2)[3:]])
+    return _csv_table(["what", "ours", "the rival, at its best", "ours in its units, one thread",
+                       "two threads", "floor", "target", ""], rows) + (
+        f"\nOn {one['device']}: median and range of the rounds of one run, one thread where "
+        "nothing else is said. The loops have torch's defaults. Floor: the arithmetic, or the "
+        "bytes, at the rate of a large matrix product, or of a copy, on that machine.\n")
+
+
+def _alignments(unpaired, floor):
+    """Rows of feature alignment: each size at the epsilon that is the least favourable to us."""
     for size, found in unpaired["feature_alignment"].items():
-        for key, name in (("pot to ours", "POT"), ("pot at equal error to ours",
-                                                   "POT at equal error")):
-            ratios = [cell[key]["median"] for cell in found.values() if key in cell]
-            if ratios:
-                yield size, name, min(ratios)
+        best = floor["paths"][f"feature_alignment with gradient, {size}"]["seconds at best"]
+        for rival in ("pot at equal error", "pot"):
+            key = f"ours to {rival}"
+            relative = max(found, key=lambda relative: found[relative][key]["median"])  # noqa: B023
+            cell = found[relative]
+            tol = cell["pot's tol at equal error"] if rival != "pot" else 0.01
+            said = "" if rival != "pot" else (
+                f", which misses {100 * cell['mass that pot misses']:.2g} % of the mass")
+            yield _beside(f"feature alignment with its gradient, {size}, at ε = {relative} of the "
+                          "mean cost, the worst of four",
+                          f"POT {unpaired['pot']}, ``ot.solve(C, reg=ε, tol={tol:g}, "
+                          f"grad='envelope')``{said}", {**cell[key], "floor": best}, 1, None)
 
 
-def _ratio_row(what, ratios, most=None):
+def _beside(what, rival, ratios, most, with_two):
+    ours, theirs = ratios["seconds"]
+    least = _seconds(ratios["floor"]) if "floor" in ratios else ""
+    row = _ratio_row(what, ratios, most)
+    return [what, _seconds(ours), f"{rival}: {_seconds(theirs)}", row[1],
+            _range(with_two) if with_two else "", least, *row[3:]]
+
+
+def _ratio_row(what, ratios, most=None, floor=None):
     row = _number_row(what, ratios["median"], "{:.2f}", most=most)
-    row[1] = _range(ratios)
+    row[1], row[2] = _range(ratios), "" if floor is None else f"{floor:.1f}"
     return row
 
 
 def _number_row(what, value, form, most=None, least=None):
+    """Return what, the value, no floor, the target, and whether it is met."""
     limit, word = (most, "at most") if least is None else (least, "at least")
     if limit is None:
-        return [what, form.format(value), "", ""]
+        return [what, form.format(value), "", "", ""]
     met = value <= limit if least is None else value >= limit
-    return [what, form.format(value), f"{word} {limit:,}", "met" if met else "**missed**"]
+    return [what, form.format(value), "", f"{word} {limit:,}", "met" if met else "**missed**"]
 
 
 def floors():
@@ -162,48 +225,19 @@ def _of_a_sample(microseconds):
     return f"{microseconds:.0f} µs" if microseconds < 1000 else f"{microseconds / 1000:.1f} ms"
 
 
-def rivals():
-    """Training beside others' loops, in units of theirs, with one thread and with two."""
-    reports = [_read("rivals-1"), _read("rivals-2")]
-    found = [_rivals(report) for report in reports]
-    versions = ", ".join(f"{name} {version}" for name, version in reports[0]["rivals"].items())
-    one = max(cell["milliseconds of predict of one row"] for report in reports
-              for cell in report["small"].values())
-    return _csv_table(["the rival", "our ``fit`` in units of it, one thread", "two threads"],
-                      [[name, *(_range(rows[name]) for rows in found)] for name in found[0]]) + (
-        f"\n{versions}; on {reports[0]['device']}, median and range of {reports[0]['rounds']} "
-        "rounds; the loops have torch's defaults. ``predict`` of one row takes "
-        f"{one:.2f} ms. Measured by ``benchmarks/rivals.py``.\n")
-
-
-def _rivals(report):
-    """Return the ratio to each rival, by what it is called."""
-    rows = {"an MLP 512-256-10, cross-entropy: skorch's ``fit``": report["skorch"],
-            "UCMKD on an MLP 512-256-10: a plain loop with a copy of the network in each step, "
-            "inner AdamW, and POT": report["ucmkd"]}
-    for loss, views in report["distillation"].items():
-        for view, ratios in views.items():
-            rows[f"ResNet-18 at 32 x 32, {loss}: a plain loop; {view}"] = ratios
-    for name, cell in report["small"].items():
-        rows[f"{name}, {cell['steps']} steps: MLPClassifier's ``fit``"] = (
-            cell["fit to MLPClassifier"])
-        rows[f"{name}: MLPClassifier's ``fit``; a bare torch loop in place of ours"] = (
-            cell["a bare torch loop to MLPClassifier"])
-    return rows
-
-
 def unpaired_speed():
     report = _read("unpaired_speed")
     rows = [[f"epoch of {network}, {method}, in units of cross-entropy's", _range(cost), target]
             for network, epoch in report["epoch"].items()
             for method, cost in epoch["to cross-entropy"].items()
             for target in [_at_most(report["targets"].get(method))]]
-    rows += [[f"FA and its gradient at {size}, ε {relative} of the mean cost: {name} in units of "
-              "ours", _range(cell[key]), "at least 1"]
+    rows += [[f"FA and its gradient at {size}, ε {relative} of the mean cost, in units of {name}",
+              _range(cell[f"ours to {rival}"]), "at most 1"]
              for size, found in report["feature_alignment"].items()
              for relative, cell in found.items()
-             for key, name in (("pot to ours", "POT"),
-                               ("pot at equal error to ours", "POT at equal error")) if key in cell]
+             for rival, name in (
+                 ("pot", f"POT's, which misses {100 * cell['mass that pot misses']:.2g} % of the "
+                  "mass"), ("pot at equal error", "POT's at equal error"))]
     rows.append(["memory of a step, in units of cross-entropy's",
                  f"{report['mebibytes_of_a_step']['ratio']:.2f}",
                  _at_most(report["targets"]["memory"])])
@@ -342,16 +376,16 @@ def gpu():
     rows = [
         _ratio_row("an epoch, in units of a hand-written loop's", epoch["ours_to_by_hand"], 1.1),
         _ratio_row("the same with skorch's default loader", epoch["skorch_to_by_hand"]),
-        *[_ratio_row(f"an epoch of UCMKD, {method}, {network}, in units of cross-entropy's",
-                     found["to cross-entropy"][method], target)
-          for network, found in unpaired["epoch"].items()
-          for method, target in (("bi-level", 3.2), ("bi-level, label step on the head", 2.3))],
+        *_epochs_of_ucmkd(unpaired),
         _number_row("memory of a UCMKD step, in units of cross-entropy's",
                     unpaired["mebibytes_of_a_step"]["ratio"], "{:.2f}", most=2.5),
-        *[_ratio_row(f"feature alignment with its gradient, {size}, ε {relative} of the mean cost: "
-                     "POT in units of ours", cell["pot to ours"])
+        *[_ratio_row(f"feature alignment with its gradient, {size}, ε {relative} of the mean cost, "
+                     f"in units of {name}", ratio(cell["seconds"], "ours", rival), 1)
           for size, found in unpaired["feature_alignment"].items()
-          for relative, cell in found.items()],
+          for relative, cell in found.items()
+          for rival, name in (("pot at equal error", "POT's at equal error"),
+                              ("pot", "POT's at its own tolerance"))
+          if rival in cell["seconds"]],
         *[_ratio_row(f"loss {name} with its gradient, 256 x 1,000, in units of kd "
                      f"({losses['milliseconds']['kd']:.2f} ms)", ratios, 1.5)
           for name, ratios in {**losses["logit_losses_to_kd"],
@@ -359,10 +393,10 @@ def gpu():
         *[_number_row(f"mutual information by neighbours, {int(n):,} x (8 + 8)", seconds,
                       "{:.2f} s")
           for n, seconds in neighbours["seconds"].items()],
-        _ratio_row(f"the same, 10,000, by SciPy's trees on {neighbours['threads']} threads, in "
-                   "units of ours", neighbours["trees_to_ours"]),
+        _ratio_row(f"the same, 10,000, in units of SciPy's trees on {neighbours['threads']} "
+                   "threads", neighbours["ours_to_trees"], 1),
     ]
-    return _csv_table(["what", "measured", "target", ""], rows) + (
+    return _csv_table(["what", "measured", "floor", "target", ""], rows) + (
         f"\nOn one {epoch['device']}, PyTorch {epoch['versions']['torch']}; ratios within one run, "
         f"median and range of the rounds. POT {unpaired['pot']}, called as on the CPU.\n")
 

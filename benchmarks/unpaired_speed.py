@@ -80,7 +80,7 @@ def epochs(network):
         pair = (TensorData(**fitted._read(X, reset=False), y=torch.from_numpy(y)), None)
         return lambda: fitted.net_.partial_fit(pair)
     steps = {name: one(name) for name in METHODS}
-    times = alternate(5, **steps)
+    times = alternate(11, **steps)
     return {"seconds": times,
             "operations of a step": {name: operations(epoch) / STEPS[network]
                                      for name, epoch in steps.items()},

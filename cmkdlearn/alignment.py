@@ -2,6 +2,10 @@
 
 Features are aligned by entropic optimal transport (FA), predictions by the teacher's head applied
 to the student's features (LA).
+
+The iterations are ours and not POT's, which takes longer at every size and epsilon to an equal
+error (``docs/performance.rst``). A batch does not begin from the last one's potentials, which
+belong to other samples: by default one or two iterations are enough, and there is nothing to save.
 """
 
 import math

@@ -96,12 +96,12 @@ class Split(Function):
     @once_differentiable
     def backward(ctx, of_odds, of_rest):
         rest, one = ctx.saved_tensors
-        own = torch.zeros_like(rest[:, :1]) if of_odds is None else of_odds[:, None]
-        weight = own if of_rest is None else own + of_rest.sum(dim=1, keepdim=True)
-        gradient = rest.exp().mul_(-weight / ctx.temperature)
-        if of_rest is not None:
-            gradient.add_(of_rest, alpha=1 / ctx.temperature)
-        return gradient.scatter_(1, one, own / ctx.temperature), None, None
+        # that class has no share in the softmax: what stands at it is passed on to it whole, and
+        # taken from the others by their shares, which is the gradient of the log-odds
+        gradient = torch.zeros_like(rest) if of_rest is None else of_rest.clone()
+        gradient.scatter_(1, one, 0.0 if of_odds is None else of_odds[:, None])
+        gradient = torch.ops.aten._log_softmax_backward_data(gradient, rest, 1, rest.dtype)
+        return gradient.div_(ctx.temperature), None, None
 
 
 def pair(log_odds):
