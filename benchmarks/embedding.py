@@ -103,6 +103,7 @@ def worth(embedder, data):
 
 
 def main():
+    torch.set_num_threads(1)
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--images", type=int, default=1024)
     parser.add_argument("--texts", type=int, default=2000)

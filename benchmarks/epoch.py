@@ -21,6 +21,7 @@ def network():
 
 
 def main():
+    torch.set_num_threads(1)
     rng = np.random.default_rng(SEED)
     X = rng.normal(size=(N, D)).astype(np.float32)
     y = rng.integers(C, size=N)

@@ -12,6 +12,7 @@ same there.
 import tempfile
 from functools import partial
 
+import torch
 from sklearn.model_selection import GridSearchCV
 
 from benchmarks._networks import SmallConvNet
@@ -26,6 +27,7 @@ N, SEED = 600, 0
 
 
 def main():
+    torch.set_num_threads(1)
     fashion = load_fashion_mini()
     X, y = fashion.X_train[:N], fashion.y_train[:N]
     nouns = WordNetNouns().candidates(hypernym="clothing.n.01", exclude=fashion.class_names)

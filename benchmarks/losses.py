@@ -99,6 +99,7 @@ def floors(logits):
 
 
 def main():
+    torch.set_num_threads(1)
     keep_freed_memory()
     device = "cuda" if torch.cuda.is_available() else "cpu"
     student, teacher, y, ours, theirs = data(device)

@@ -132,6 +132,7 @@ def memory(method):
 
 
 def main():
+    torch.set_num_threads(1)
     if len(sys.argv) == 3:
         method, steps = sys.argv[1], int(sys.argv[2])
         X, y = data("resnet18", max(steps, 1))
