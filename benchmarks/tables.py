@@ -38,6 +38,7 @@ def speed():
     epoch, grid, embedding, nouns, losses, unpaired, large, processes, floor = (
         _read(name) for name in ("epoch", "grid_search", "embedding", "noun_selection", "losses",
                                  "unpaired_speed", "large_data", "processes", "floors"))
+    slack = losses["milliseconds"]["kd"] / losses["floor_milliseconds"]["kd"]
     ratios_of_losses = {**losses["logit_losses_to_kd"], "wkd": losses["others_to_kd"]["wkd"]}
     rows = [
         _ratio_row("an epoch, in units of a hand-written loop's", epoch["ours_to_by_hand"], 1.1),
@@ -68,8 +69,7 @@ def speed():
     return _csv_table(["what", "measured", "floor", "target", ""], rows) + (
         f"\nMeasured on {epoch['device']}, one thread; ratios within one run, median and range of "
         "the rounds. The floor of a loss: the softmaxes, exponentials, sums and products that it "
-        "cannot do without, in units of those of kd, which takes "
-        f"{losses['milliseconds']['kd'] / losses['floor_milliseconds']['kd']:.1f} times its own; of "
+        f"cannot do without, in units of those of kd, which takes {slack:.1f} times its own; of "
         "UCMKD's epoch: as many passes forward and back as Algorithm 1 has.\n")
 
 
