@@ -134,8 +134,9 @@ def rivals():
     return _csv_table(["what", "ours", "the rival, at its best", "ours in its units, one thread",
                        "two threads", "floor", "target", ""], rows) + (
         f"\nOn {one['device']}: median and range of the rounds of one run, one thread where "
-        "nothing else is said. The loops have torch's defaults. Floor: the arithmetic, or the "
-        "bytes, at the rate of a large matrix product, or of a copy, on that machine.\n")
+        "nothing else is said. The loops have torch's defaults. Floor, with one thread: the "
+        "arithmetic, or the bytes, at the rate of a large matrix product, or of a copy, on that "
+        "machine.\n")
 
 
 def _alignments(unpaired, floor):

@@ -22,7 +22,7 @@ from torch import nn
 from cmkdlearn import Modalities
 from cmkdlearn.alignment import feature_alignment, label_alignment
 from cmkdlearn.students import MultiTeacherDistiller, UCMKDStudent, _unpaired
-from cmkdlearn.students._inner import InnerLoop
+from cmkdlearn.students._inner import InnerLoop, TracedInnerLoop
 from cmkdlearn.teachers import TeacherEnsemble, UnimodalTeacher
 
 X, y = load_digits(return_X_y=True)
@@ -334,6 +334,35 @@ def test_weight_decay_of_a_plain_inner_step():
         inner.descend("p", inner(torch.ones(1, 3)).sum(), 1.0)
         torch.testing.assert_close(module.head.weight, 0.95 * before - 0.1)
     assert torch.equal(module.head.weight, before)
+
+
+def test_a_relative_step_is_traced_back_at_the_rate_that_it_had():
+    torch.manual_seed(0)
+    module, x = nn.Sequential(), torch.randn(8, 4)
+    module.encoder, module.head = nn.Linear(4, 3), nn.Linear(3, 2)
+    gradients, rates = [], "auto"
+    for _ in range(2):
+        module.zero_grad()
+        with TracedInnerLoop(module, rates) as inner:
+            loss = 100 * inner(x).square().sum()
+            slope, = torch.autograd.grad(loss, [inner.params["encoder.weight"]], retain_graph=True)
+            inner.descend("phi", loss, 100.0)
+            inner.backward(inner(x).square().sum())
+            way = module.encoder.weight - inner.params["encoder.weight"]
+        gradients.append(torch.cat([p.grad.flatten() for p in module.parameters()]))
+        rates = dict.fromkeys(inner.params, (way.norm() / slope.norm()).item())
+    torch.testing.assert_close(*gradients, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("rate", ["auto", 0.1])
+def test_a_sparse_gradient_takes_an_inner_step(rate):
+    module, words = nn.Sequential(), torch.tensor([1, 3])
+    module.encoder, module.head = nn.Embedding(5, 3, sparse=True), nn.Linear(3, 2)
+    before = module.encoder.weight.detach().clone()
+    with InnerLoop(module, rate if rate == "auto" else {"encoder.weight": rate}) as inner:
+        inner.descend("phi", inner(words).square().sum(), 1.0)
+        moved = (module.encoder.weight != before).any(dim=1)
+    assert moved.tolist() == [False, True, False, True, False]
 
 
 @pytest.mark.parametrize("optimizer", ["sgd", "adamw"])

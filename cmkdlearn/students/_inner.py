@@ -89,15 +89,12 @@ class InnerLoop:
             p, rate = self.params[name], rates[name]
             if self.decay:
                 p.mul_(1 - rate * self.decay)
-            if torch.is_tensor(rate):
-                p.addcmul_(gradient, rate, value=-1)
-            else:
-                p.sub_(gradient, alpha=rate)
+            p.sub_(rate * gradient)
 
     def _relative(self, gradients, weight):
-        both = [self.params[name].detach() for name in gradients] + [*gradients.values()]
-        lengths = torch.stack(torch._foreach_norm(both)).view(2, -1)
-        length, slope = torch.linalg.vector_norm(lengths, dim=1)
+        both = [*(self.params[name] for name in gradients), *gradients.values()]
+        norms = torch.stack(torch._foreach_norm([tensor.detach() for tensor in both]))
+        length, slope = torch.linalg.vector_norm(norms.view(2, -1), dim=1)
         rate = RELATIVE_STEP * weight * length / slope.clamp_min(1e-12)
         return dict.fromkeys(gradients, rate)
 
@@ -155,11 +152,6 @@ LOOPS = {"first": InnerLoop, "second": TracedInnerLoop}
 
 def _is_p(name):
     return name.startswith("head.")
-
-
-def _norm(tensors):
-    norm = torch.linalg.vector_norm
-    return norm(torch.stack([norm(tensor.detach()) for tensor in tensors]))
 
 
 def _adamw(params, rates, weight_decay):
