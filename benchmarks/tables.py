@@ -131,8 +131,9 @@ def rivals():
                  for cell in report["small"].values())
     rows.append(["``predict`` of one row, milliseconds", f"{single:.2f} ms", "", "", "", "",
                  *_number_row("", single, "", most=2)[3:]])
+    rows = [[*row, f"{target}: {met}" if target else ""] for *row, target, met in rows]
     return _csv_table(["what", "ours", "the rival, at its best", "ours in its units, one thread",
-                       "two threads", "floor", "target", ""], rows) + (
+                       "two threads", "floor", "target"], rows) + (
         f"\nOn {one['device']}: median and range of the rounds of one run, one thread where "
         "nothing else is said. The loops have torch's defaults. Floor, with one thread: the "
         "arithmetic, or the bytes, at the rate of a large matrix product, or of a copy, on that "
