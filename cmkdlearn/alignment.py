@@ -4,8 +4,9 @@ Features are aligned by entropic optimal transport (FA), predictions by the teac
 to the student's features (LA).
 
 The iterations are ours and not POT's, which takes as long or longer to an equal error, whatever the
-size and epsilon (``docs/performance.rst``). A batch does not begin from the last one's potentials, which
-belong to other samples: by default one or two iterations are enough, and there is nothing to save.
+size and epsilon (``docs/performance.rst``). A batch does not begin from the last one's potentials,
+which belong to other samples: by default one or two iterations are enough, and there is nothing to
+save.
 """
 
 import math
@@ -151,7 +152,7 @@ def _plan(C, largest, spread, a, b, reg, max_iter, tol, potential=None):
                               check_number("reg", reg, low=0, open_low=True))
     if C.element_size() < 4:
         C, eps = C.float(), eps.float()
-    finest, widest = (torch.stack([largest, spread]) / eps).flatten(1).amax(1).tolist()
+    finest, widest = _numbers((torch.stack([largest, spread]) / eps).flatten(1).amax(1))
     if C.element_size() < 8 and finest > FINE:
         C, eps = C.double(), eps.double()
     if potential is None:  # a small eps is come down to, or the way would be long
@@ -211,8 +212,16 @@ def _solve(C, a, b, g, eps, target, above, max_iter, tol):
 def _look(u, v, rows, a):
     """Return the error of each problem, the worst of them, and how far the scalings have gone."""
     error = torch.linalg.vector_norm(u * rows - a, ord=1, dim=(-2, -1))
-    worst, of_u, of_v = torch.stack([error.max(), u.max(), v.max()]).tolist()
+    worst, of_u, of_v = _numbers(torch.stack([error.max(), u.max(), v.max()]))
     return error, worst, of_u + of_v
+
+
+def _numbers(tensor):
+    """Return what a GPU has to be waited for once."""
+    try:
+        return tensor.tolist()
+    except RuntimeError:  # torch 2.5 makes no list of what torch.func has wrapped
+        return [number.item() for number in tensor]
 
 
 def _weights(name, weights, like):

@@ -93,7 +93,7 @@ class InnerLoop:
 
     def _relative(self, gradients, weight):
         both = [*(self.params[name] for name in gradients), *gradients.values()]
-        norms = torch.stack(torch._foreach_norm([tensor.detach() for tensor in both]))
+        norms = torch.stack(torch._foreach_norm([_numbers(tensor.detach()) for tensor in both]))
         length, slope = torch.linalg.vector_norm(norms.view(2, -1), dim=1)
         rate = RELATIVE_STEP * weight * length / slope.clamp_min(1e-12)
         return dict.fromkeys(gradients, rate)
@@ -152,6 +152,10 @@ LOOPS = {"first": InnerLoop, "second": TracedInnerLoop}
 
 def _is_p(name):
     return name.startswith("head.")
+
+
+def _numbers(tensor):
+    return tensor.coalesce().values() if tensor.is_sparse else tensor
 
 
 def _adamw(params, rates, weight_decay):
