@@ -3,10 +3,10 @@
 Features are aligned by entropic optimal transport (FA), predictions by the teacher's head applied
 to the student's features (LA).
 
-The iterations are ours and not POT's, which takes as long or longer to an equal error, whatever the
-size and epsilon (``docs/performance.rst``). A batch does not begin from the last one's potentials,
-which belong to other samples: by default one or two iterations are enough, and there is nothing to
-save.
+The iterations are ours and not POT's, which takes about as long or longer to an equal error,
+whatever the size and epsilon (``docs/performance.rst``). A batch does not begin from the last one's
+potentials, which belong to other samples: by default one or two iterations are enough, and there
+is nothing to save.
 """
 
 import math

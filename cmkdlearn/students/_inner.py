@@ -93,7 +93,7 @@ class InnerLoop:
 
     def _relative(self, gradients, weight):
         both = [*(self.params[name] for name in gradients), *gradients.values()]
-        norms = torch.stack(torch._foreach_norm([_numbers(tensor.detach()) for tensor in both]))
+        norms = torch.stack(torch._foreach_norm([_entries(tensor.detach()) for tensor in both]))
         length, slope = torch.linalg.vector_norm(norms.view(2, -1), dim=1)
         rate = RELATIVE_STEP * weight * length / slope.clamp_min(1e-12)
         return dict.fromkeys(gradients, rate)
@@ -154,7 +154,8 @@ def _is_p(name):
     return name.startswith("head.")
 
 
-def _numbers(tensor):
+def _entries(tensor):
+    """Return a tensor, or what a sparse one holds: torch 2.5 has no norm of that."""
     return tensor.coalesce().values() if tensor.is_sparse else tensor
 
 
